@@ -1,0 +1,177 @@
+"""What flows: readings in, scores and alerts out.
+
+Readings and scores are columns, N rows by C channels: one Python object per reading costs more than the network's step.
+Objects exist where people look: an alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+Clock = Literal["time", "index"]  # microseconds since 1970 UTC, or a sample number of step 1
+Event = Literal["raised", "updated", "cleared"]
+Severity = Literal["warning", "critical"]
+Because = Literal["point", "sustained", "range"]
+Closing = Literal["calm", "gap"]
+
+
+class Outcome(IntEnum):
+    """What became of a record: exactly one of these, each counted."""
+
+    SCORED = 0
+    WARMING = 1  # new, or just reset: the network runs, nothing is scored
+    MISSING = 2  # every channel null
+    LATE = 3  # before the last reading of its series
+    DUPLICATE = 4  # at the time of the last reading of its series
+    INVALID = 5  # not a reading: see Reason
+
+
+class Reason(StrEnum):
+    """Why a record is invalid."""
+
+    SYNTAX = "syntax"
+    ENCODING = "encoding"
+    FIELD = "field"
+    TYPE = "type"
+    TIME = "time"
+    NOT_FINITE = "not_finite"
+    OVERSIZE = "oversize"
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """N readings of C channels, in the order in which they arrived; any mixture of series."""
+
+    names: Sequence[str]  # the source's growing list of series; a code is a position in it and never changes
+    series: Codes  # (N,) codes into names
+    at: Ints  # (N,) microseconds since 1970 UTC, or sample numbers
+    values: Floats  # (N, C) finite where not missing, in the channels' own units
+    missing: Flags  # (N, C)
+    partition: Codes  # (N,) of the topic; 0 for files
+    offset: Ints  # (N,) in the partition, or the row of the file
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, rows: slice | Ints | Flags) -> Readings:
+        """The chosen rows, in the chosen order, over the same names."""
+        return Readings(
+            self.names,
+            self.series[rows],
+            self.at[rows],
+            self.values[rows],
+            self.missing[rows],
+            self.partition[rows],
+            self.offset[rows],
+        )
+
+
+def join(parts: Sequence[Readings]) -> Readings:
+    """The rows of all parts, one part after the other; at least one part, all over the same list of names."""
+    if any(part.names is not parts[0].names for part in parts):
+        raise ValueError("these readings come from different sources: their series codes mean different things")
+    return Readings(
+        parts[0].names,
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.at for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.missing for part in parts]),
+        np.concatenate([part.partition for part in parts]),
+        np.concatenate([part.offset for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One record that is no reading."""
+
+    row: int  # its position among the records that were decoded together
+    reason: Reason
+    detail: str  # what was found, for a person
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a decoder made of a batch of records: every record is in `rows` or in `rejected`, once."""
+
+    readings: Readings
+    rows: Ints  # (N,) the position of each reading among the records
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the monitor says of N readings, in input order.
+
+    `score`, `bar`, `exceeds`, `expected`, `lower` and `upper` mean something where `scored` is true, and are 0 elsewhere.
+    """
+
+    outcome: npt.NDArray[np.uint8]  # (N,) Outcome
+    score: Floats  # (N,) decades of rarity: 2.0 is one reading in a hundred
+    bar: Floats  # (N,) the bar that the reading was compared with, in decades
+    exceeds: Flags  # (N,) the reading passed its bar, whether or not an alert was held back
+    alert: Flags  # (N,) an incident of the series is open after this reading
+    expected: Floats  # (N, C) forecast, in the channel's unit
+    lower: Floats  # (N, C) forecast with the central 99 % of its calibration residuals
+    upper: Floats  # (N, C)
+    fused: Floats  # (N,) x = log(F + .2), what `score` ranks
+
+    @property
+    def scored(self) -> Flags:
+        """Which readings were scored, (N,)."""
+        return self.outcome == Outcome.SCORED
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One channel of a reading that an alert is about; None where there is no such number."""
+
+    channel: str
+    unit: str
+    value: float | None
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    contribution: float  # its share of the incident's error so far, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An event in the life of an incident. Times are in the detector's clock."""
+
+    id: str  # the same in backtest, live and after a restart
+    event: Event
+    at: int  # the reading that caused this event
+    detector: str
+    digest: str
+    series: str
+    severity: Severity
+    start: int
+    end: int | None  # the reading that ended it; None while it is open
+    peak_at: int
+    score: float  # the highest so far, in decades
+    bar: float  # in decades, at raising
+    target: float  # the promised share of exceeding readings
+    because: Because
+    span: int  # of the smoothed error that weighed most, in readings
+    one_in: int  # readings: the rarity of the peak in words, never finer than the calibration part can tell
+    closing: Closing | None  # why it ended
+    channels: tuple[Deviation, ...]  # at this event's reading
+    partition: int
+    offset: int
+    clock: Clock
