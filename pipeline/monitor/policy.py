@@ -1,0 +1,66 @@
+"""What the operator promises and wants to hear of: set beside the input, never in the bundle, and without effect on a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+WEEK_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """How many readings of a normal series may exceed the bar: so many a series and week, or a share of readings."""
+
+    rate: float | None = None  # exceedances per series-week
+    probability: float | None = None  # per reading
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.probability is None):
+            raise ValueError("false_alarms needs a rate per series-week or a probability per reading, one of the two")
+        if self.rate is not None and not self.rate > 0:
+            raise ValueError(f"rate is {self.rate}: a positive number of false alarms per series-week is needed")
+        if self.probability is not None and not 0 < self.probability < 0.5:
+            raise ValueError(f"probability is {self.probability}: a share of readings above 0 and below 0.5 is needed")
+
+    def scaled(self, factor: float) -> FalseAlarms:
+        """The same promise, `factor` times as many."""
+        if self.rate is not None:
+            return FalseAlarms(rate=self.rate * factor)
+        return FalseAlarms(probability=min((self.probability or 0.0) * factor, 0.49))
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRule:
+    """What is known of one channel beyond its history, and which of its deviations are worth an alert."""
+
+    unit: str = ""
+    direction: Literal["both", "above", "below"] = "both"
+    ignore_below: float = 0.0  # deviations from the forecast, in the channel's unit
+    ignore_below_percent: float = 0.0  # of the forecast
+    valid_range: tuple[float, float] | None = None  # a value outside raises by itself
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("both", "above", "below"):
+            raise ValueError(f"direction is {self.direction!r}: both, above or below is needed")
+        if self.ignore_below < 0 or self.ignore_below_percent < 0:
+            raise ValueError("ignore_below is negative: it is the size of a deviation")
+        if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
+            raise ValueError(f"valid_range is {self.valid_range}: the first number must be the smaller one")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When an incident is raised and cleared."""
+
+    false_alarms: FalseAlarms | None = None  # None: 1 per series-week, or 1e-4 per reading where weeks mean nothing
+    bar: Literal["tracking", "static"] = "tracking"
+    clear_after: int = 3  # calm readings in a row
+    channels: Mapping[str, ChannelRule] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bar not in ("tracking", "static"):
+            raise ValueError(f"bar is {self.bar!r}: tracking or static is needed")
+        if self.clear_after < 1:
+            raise ValueError(f"clear_after is {self.clear_after}: an incident needs at least one calm reading to clear")
