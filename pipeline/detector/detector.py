@@ -1,0 +1,102 @@
+"""A Detector: what was learnt of a set of series, and never changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.detector.calibration import Calibration, Rarity, rarity_of
+from pipeline.detector.engine import Engine
+from pipeline.detector.fit_settings import FitSettings, Role
+from pipeline.detector.views import View, views_for
+from pipeline.records import Clock, Flags
+
+Figure = float | int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One of the numbers of a reading."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, eq=False)  # no slots: what is derived is worked out once and kept
+class Detector:
+    """The network, the calibrations, and where each fitted series stood at the end of its history.
+
+    `calibrations[0]` is pooled over the series; a series with enough history of its own names another in its slot.
+    `slots` are snapshots as `monitor.snapshot` writes them, and `figures` are told to people: neither is in the digest.
+    """
+
+    channels: tuple[Channel, ...]
+    clock: Clock
+    step: int  # of a series never seen: microseconds, or 1 with an index clock
+    regular: bool  # of a series never seen: its gaps are counted in steps
+    period: int  # of a series never seen, in readings
+    settings: FitSettings
+    engine: Engine
+    calibrations: tuple[Calibration, ...] = ()
+    slots: Mapping[str, bytes] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channels, in the order of a reading's columns."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The series it was fitted on."""
+        return tuple(self.slots)
+
+    @cached_property
+    def scored(self) -> Flags:
+        """Which channels enter the error, (C,)."""
+        return np.array([channel.role == "sensor" for channel in self.channels])
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """What its readings are judged by."""
+        return views_for(int(self.scored.sum()))
+
+    @cached_property
+    def rarity(self) -> Rarity:
+        """From fused errors to decades, for all calibrations."""
+        return rarity_of(self.calibrations)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides a score, in hex: the same on every machine that holds the same detector."""
+        sha = hashlib.sha256(json.dumps(self.described(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays()):
+            sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()
+
+    def described(self) -> dict[str, Any]:
+        """All of it that is not an array, ready for JSON."""
+        return {
+            "channels": [asdict(channel) for channel in self.channels],
+            "clock": self.clock,
+            "step": self.step,
+            "regular": self.regular,
+            "period": self.period,
+            "settings": {**asdict(self.settings), "roles": dict(self.settings.roles)},
+            "calibrations": [{"step": c.step, "floor": c.floor, "tail": c.tail} for c in self.calibrations],
+        }
+
+    def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The weights, and the arrays of each calibration by number."""
+        yield from self.engine.tensors().items()
+        for number, calibration in enumerate(self.calibrations):
+            for name in ("channel_scale", "high", "band", "sample"):
+                yield f"calibration.{number}.{name}", getattr(calibration, name)

@@ -1,0 +1,130 @@
+"""A slot per series: names to slots, and the columns that hold what is remembered.
+
+A column is an array with one row per slot. Columns that belong together stand in one dataclass; the table grows them,
+clears a row, and turns a row into bytes and back, without knowing what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.records import Ints
+
+
+@dataclass(slots=True)
+class Columns:
+    """Arrays with one row per slot; subclasses name them. A row of zeros is a series of which nothing is known."""
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        return [getattr(self, column.name) for column in fields(self)]
+
+    def grow(self, slots: int) -> None:
+        """Make room for so many slots."""
+        for column in fields(self):
+            old = getattr(self, column.name)
+            new = np.zeros((slots, *old.shape[1:]), old.dtype)
+            new[: len(old)] = old
+            setattr(self, column.name, new)
+
+    def clear(self, slot: int) -> None:
+        for array in self.arrays():
+            array[slot] = 0
+
+    def pack(self, slot: int) -> bytes:
+        """One row as little-endian bytes, of the same length for every row."""
+        return b"".join(
+            array[slot : slot + 1].astype(array.dtype.newbyteorder("<")).tobytes() for array in self.arrays()
+        )
+
+    def unpack(self, slot: int, packed: bytes) -> None:
+        """Put back what `pack` took out; ValueError where the length is another."""
+        if len(packed) != self.row_bytes:
+            raise ValueError(f"{len(packed)} bytes for a row of {self.row_bytes}")
+        at = 0
+        for array in self.arrays():
+            size = array[:1].nbytes
+            array[slot] = np.frombuffer(packed, array.dtype.newbyteorder("<"), offset=at, count=array[0].size).reshape(
+                array.shape[1:]
+            )
+            at += size
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(array[:1].nbytes for array in self.arrays())
+
+
+class Table:
+    """Which slot belongs to which series, over one or more sets of columns."""
+
+    def __init__(self, *columns: Columns) -> None:
+        self.columns = columns
+        self._slots: dict[str, int] = {}
+        self._names: list[str | None] = []  # by slot; None where a slot is free
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, series: str) -> bool:
+        return series in self._slots
+
+    def __getitem__(self, series: str) -> int:
+        return self._slots[series]
+
+    def name(self, slot: int) -> str:
+        """The series of a slot in use."""
+        name = self._names[slot]
+        if name is None:
+            raise KeyError(slot)
+        return name
+
+    def in_use(self) -> Ints:
+        """The slots that belong to a series, in the order in which the series came."""
+        return np.fromiter(self._slots.values(), np.int64, len(self._slots))
+
+    def add(self, series: str) -> int:
+        """A cleared slot for a series that has none."""
+        if series in self._slots:
+            raise ValueError(f"{series} has a slot already")
+        if self._free:
+            slot = self._free.pop()
+        else:
+            slot = len(self._names)
+            self._names.append(None)
+            room = len(self.columns[0].arrays()[0])
+            if slot >= room:
+                for columns in self.columns:
+                    columns.grow(max(2 * room, 16))
+        self._names[slot] = series
+        self._slots[series] = slot
+        return slot
+
+    def drop(self, series: str) -> None:
+        """Forget a series; its slot is cleared and used again."""
+        slot = self._slots.pop(series)
+        self._names[slot] = None
+        self._free.append(slot)
+        for columns in self.columns:
+            columns.clear(slot)
+
+    def pack(self, series: str) -> bytes:
+        """All that is remembered of a series."""
+        return b"".join(columns.pack(self._slots[series]) for columns in self.columns)
+
+    def unpack(self, series: str, packed: bytes) -> None:
+        """Put back what `pack` took out; ValueError where the length is another."""
+        if len(packed) != self.row_bytes:
+            raise ValueError(f"{len(packed)} bytes for a slot of {self.row_bytes}")
+        at = 0
+        for columns in self.columns:
+            columns.unpack(self._slots[series], packed[at : at + columns.row_bytes])
+            at += columns.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a slot."""
+        return sum(columns.row_bytes for columns in self.columns)

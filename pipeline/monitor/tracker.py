@@ -1,0 +1,212 @@
+"""Rounds of readings: the state of each series carried forward, what was forecast and what was seen handed out.
+
+The one place where the network runs, for `fit` and `Monitor` alike; it needs no calibration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.detector.detector import Detector
+from pipeline.detector.calendar import calendar_inputs
+from pipeline.detector.scaling import CLIP, scale
+from pipeline.detector.views import owners
+from pipeline.monitor.table import Columns
+from pipeline.monitor.timeline import steps_since
+from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
+import numpy.typing as npt
+
+
+@dataclass(slots=True)
+class Tracks(Columns):
+    """What is remembered of a series to forecast it: L layers of H units, C channels, K smoothed errors."""
+
+    mean: Floats  # (S, C) scaling, gathered while the series is new
+    spread: Floats  # (S, C)
+    gathered: Ints  # (S, C) readings that went into the scaling of a new series
+    rows: Ints  # (S,) the same, of any channel
+    scaled: Flags  # (S,) the scaling stands: the network runs
+    h: Singles  # (S, L, H)
+    c: Singles  # (S, L, H)
+    last: Floats  # (S, C) the last input, in scaled units
+    forecast: Floats  # (S, C) of the next reading, in scaled units
+    since_reset: Ints  # (S,) readings
+    started: Flags  # (S,) there is a last reading
+    at: Ints  # (S,) its time
+    step: Ints  # (S,)
+    regular: Flags  # (S,)
+    smoothed: Floats  # (S, K) smoothed errors
+    alpha: Floats  # (S, K) how much of each error enters its smoothed one: 2 / (span + 1)
+
+
+def no_tracks(detector: Detector) -> Tracks:
+    """Columns without a row, of the detector's sizes."""
+    channels, layers, hidden = len(detector.channels), len(detector.engine.layers), detector.engine.hidden
+    smoothed = len(owners(detector.views))
+    wide, flags, count = np.zeros((0, channels)), np.zeros(0, bool), np.zeros(0, np.int64)
+    state = np.zeros((0, layers, hidden), np.float32)
+    return Tracks(
+        mean=wide,
+        spread=wide.copy(),
+        gathered=wide.astype(np.int64),
+        rows=count,
+        scaled=flags,
+        h=state,
+        c=state.copy(),
+        last=wide.copy(),
+        forecast=wide.copy(),
+        since_reset=count.copy(),
+        started=flags.copy(),
+        at=count.copy(),
+        step=count.copy(),
+        regular=flags.copy(),
+        smoothed=np.zeros((0, smoothed)),
+        alpha=np.zeros((0, smoothed)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What became of N readings of C channels. A row that is not `forecast_known` was not compared with anything."""
+
+    outcome: npt.NDArray[np.uint8]  # (N,)
+    z: Floats  # (N, C) the network's input: scaled, its own forecast where a channel was missing
+    forecast: Floats  # (N, C) of this reading, before it came
+    forecast_known: Flags  # (N,)
+    there: Flags  # (N, C) scored channels that were not missing
+    first: Flags  # (N,) the first to be compared since a reset: smoothed errors begin again
+    reset: Flags  # (N,) the reading came after a gap too long to bridge
+    imputed: Ints  # (N,) steps before this reading that ran on their own forecast
+
+
+class Tracker:
+    """Carries the state of every series from reading to reading, a batched step of the network per round."""
+
+    def __init__(self, detector: Detector, tracks: Tracks) -> None:
+        self._engine = detector.engine
+        self._settings = detector.settings
+        self._clock = detector.clock
+        self._scored = detector.scored
+        self._tracks = tracks
+
+    def advance(self, readings: Readings, slots: Ints, rounds: list[Ints]) -> Tracked:
+        """Take N readings into the state of their series, whose slots (N,) have rows in the tracks."""
+        rows, channels = readings.values.shape
+        tracked = Tracked(
+            outcome=np.full(rows, Outcome.WARMING, np.uint8),
+            z=np.zeros((rows, channels)),
+            forecast=np.zeros((rows, channels)),
+            forecast_known=np.zeros(rows, bool),
+            there=~readings.missing & self._scored,
+            first=np.zeros(rows, bool),
+            reset=np.zeros(rows, bool),
+            imputed=np.zeros(rows, np.int64),
+        )
+        for chosen in rounds:
+            taken = self._admit(readings, slots[chosen], chosen, tracked)
+            new = ~self._tracks.scaled[slots[taken]]
+            if new.any():
+                self._gather(readings, slots[taken[new]], taken[new])
+                taken = taken[~new]
+            if len(taken):
+                self._step(readings, slots[taken], taken, tracked)
+        return tracked
+
+    def _admit(self, readings: Readings, slots: Ints, chosen: Ints, tracked: Tracked) -> Ints:
+        """Name what is not taken, bridge or reset over gaps, and return the rows that are taken."""
+        tracks = self._tracks
+        at, last, started = readings.at[chosen], tracks.at[slots], tracks.started[slots]
+        late, duplicate = started & (at < last), started & (at == last)
+        missing = ~(tracked.there[chosen].any(axis=1) | late | duplicate)
+        if late.any() or duplicate.any() or missing.any():
+            tracked.outcome[chosen[late]] = Outcome.LATE
+            tracked.outcome[chosen[duplicate]] = Outcome.DUPLICATE
+            tracked.outcome[chosen[missing]] = Outcome.MISSING  # leaves the series as it was: the next finds the gap
+            kept = ~(late | duplicate | missing)
+            chosen, slots, at, last, started = (a[kept] for a in (chosen, slots, at, last, started))
+        distance = np.where(started, steps_since(at, last, np.maximum(tracks.step[slots], 1), tracks.regular[slots]), 1)
+        if (distance > 1).any():
+            self._bridge(slots, chosen, distance, tracked)
+        tracks.at[slots] = at
+        tracks.started[slots] = True
+        return chosen
+
+    def _bridge(self, slots: Ints, chosen: Ints, distance: Ints, tracked: Tracked) -> None:
+        """Run a short gap on the network's own forecast; reset the series after a long one."""
+        tracks = self._tracks
+        running = tracks.scaled[slots] & (tracks.since_reset[slots] > 0)
+        long = running & (distance > self._settings.max_gap)
+        tracks.h[slots[long]] = 0
+        tracks.c[slots[long]] = 0
+        tracks.since_reset[slots[long]] = 0
+        tracked.reset[chosen[long]] = True
+        distance = np.where(running & ~long, distance, 1)
+        tracked.imputed[chosen] = distance - 1
+        for done in range(1, int(distance.max())):
+            chain = slots[distance > done]
+            at = tracks.at[chain] + done * tracks.step[chain]
+            self._run(np.clip(tracks.forecast[chain], -CLIP, CLIP), at, chain)
+
+    def _gather(self, readings: Readings, slots: Ints, taken: Ints) -> None:
+        """Take readings into the mean and deviation of new series, by Welford's update; `spread` holds the sum of squares."""
+        tracks = self._tracks
+        there = ~readings.missing[taken]
+        values = np.where(there, readings.values[taken], tracks.mean[slots])
+        tracks.gathered[slots] += there
+        tracks.rows[slots] += 1
+        change = values - tracks.mean[slots]
+        with np.errstate(over="ignore"):  # the square of 1e300; clipped below like any deviation
+            tracks.mean[slots] += change / np.maximum(tracks.gathered[slots], 1)
+            tracks.spread[slots] += change * (values - tracks.mean[slots])
+        done = slots[tracks.rows[slots] >= self._settings.warm_up]
+        variance = np.minimum(tracks.spread[done], 1e300) / np.maximum(tracks.gathered[done], 1)
+        tracks.spread[done] = np.where(variance > 0, np.sqrt(variance), 1.0)
+        tracks.scaled[done] = True
+
+    def _step(self, readings: Readings, slots: Ints, taken: Ints, tracked: Tracked) -> None:
+        """Compare readings with their forecasts, and forecast the next ones."""
+        tracks = self._tracks
+        known = tracks.since_reset[slots] > 0
+        forecast = np.where(known[:, None], tracks.forecast[slots], 0.0)
+        z = scale(readings.values[taken], tracks.mean[slots], tracks.spread[slots])
+        z = np.where(readings.missing[taken], np.clip(forecast, -CLIP, CLIP), z)
+        tracked.z[taken] = z
+        tracked.forecast[taken] = forecast
+        tracked.forecast_known[taken] = known
+        tracked.first[taken] = tracks.since_reset[slots] == 1
+        tracked.outcome[taken] = np.where(
+            tracks.since_reset[slots] < self._settings.warm_up, Outcome.WARMING, Outcome.SCORED
+        )
+        self._run(z, readings.at[taken], slots)
+        tracks.since_reset[slots] += 1
+
+    def _run(self, z: Floats, at: Ints, slots: Ints) -> None:
+        """One step of the network for these series."""
+        tracks = self._tracks
+        inputs = z.astype(np.float32)
+        if self._settings.calendar:
+            inputs = np.concatenate((inputs, calendar_inputs(at)), axis=1)
+        h, c = tracks.h[slots], tracks.c[slots]
+        self._engine.step(inputs, h, c)
+        tracks.h[slots], tracks.c[slots] = h, c
+        tracks.last[slots] = z
+        tracks.forecast[slots] = self._engine.next_reading(z, h)
+
+
+def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tracks: Tracks) -> Floats:
+    """Errors (N, K) smoothed by each series' EWMA, (N, K); they begin anew at the first error after a reset.
+
+    a row that was not compared with a forecast leaves the smoothed errors of its series as they were.
+    """
+    smoothed = np.zeros_like(errors)
+    for chosen in rounds:
+        taken = chosen[tracked.forecast_known[chosen]]
+        slot = slots[taken]
+        before = tracks.smoothed[slot]
+        after = before + tracks.alpha[slot] * (errors[taken] - before)
+        after = np.where(tracked.first[taken][:, None], errors[taken], after)
+        tracks.smoothed[slot] = after
+        smoothed[taken] = after
+    return smoothed
