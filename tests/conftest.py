@@ -1,0 +1,59 @@
+"""What every test shares: repeatable randomness, one thread, the data sets, and a list of what was skipped and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+# Two cores are shared by broker, service and test; set before numpy or torch start their pools, and inherited by processes.
+for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(pool, "1")
+
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def repeatable_networks():
+    """Fresh networks start from the same weights in every run; torch is not imported for tests that do without."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng():
+    """A generator of its own for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of the data sets."""
+    named = os.environ.get("PLUMBLINE_DATA")
+    if not named:
+        pytest.skip("PLUMBLINE_DATA does not name the folder of the data sets")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"PLUMBLINE_DATA is {named}, and there is no such folder")
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the skipped tests under their reasons, last of all."""
+    skipped = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        skipped[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    if not skipped:
+        return
+    terminalreporter.section("skipped, and why")
+    for reason, tests in sorted(skipped.items()):
+        terminalreporter.write_line(f"{len(tests)} x {reason}")
+        for test in tests:
+            terminalreporter.write_line(f"    {test}")
