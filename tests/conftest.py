@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-# Two cores are shared by broker, service and test; set before numpy or torch start their pools, and inherited by processes.
+# Broker, service and test share few cores. Set before numpy or torch start their pools; processes inherit it.
 for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(pool, "1")
 
