@@ -1,0 +1,147 @@
+"""What every use of the Kafka client shares: settings passed through, connecting within a limit, reasons in words.
+
+The client reports a wrong host, a refused port, a wrong password and a wrong certificate alike: as a bootstrap that
+took too long. The reason stands only in its log; `connect` reads it there and says it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.net.compat import KafkaNetClient
+
+from pipeline.exceptions import BrokerError
+
+Client = TypeVar("Client")
+
+FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
+DEFAULTS: Final[Mapping[str, object]] = {
+    "client_id": "plumbline",
+    "bootstrap_timeout_ms": 10_000,
+    "reconnect_backoff_max_ms": 1_000,  # with the client's own 30 s a broker that is back is found half a minute late
+    "metadata_max_age_ms": 30_000,
+}
+OWN: Final = frozenset(
+    {"bootstrap_servers", "kafka_client", "selector", "metric_reporters"}
+)  # not to be passed through
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where a Kafka cluster is; `client` goes to kafka-python as it is and is never shown, for it holds secrets."""
+
+    bootstrap_servers: str = "localhost:9092"
+    client: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.bootstrap_servers.strip():
+            raise ValueError("bootstrap_servers is empty: name at least one broker as host:port")
+        known = sorted(client_settings())
+        for key in self.client:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise ValueError(f"client.{key} is no setting of kafka-python that may be passed through; {hint}")
+
+
+def client_settings() -> frozenset[str]:
+    """Names of the settings that consumer, producer and admin client share: connection, TLS, SASL, timeouts."""
+    consumer, producer, admin = (kind.DEFAULT_CONFIG for kind in (KafkaConsumer, KafkaProducer, KafkaAdminClient))
+    return frozenset(consumer) & frozenset(producer) & frozenset(admin) - OWN
+
+
+class Reasons(logging.Handler):
+    """Keeps what the client logs while it connects, the first of each kind of failure."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if any(word in message for word in ("Authentication", "Handshake", "Connection failed", "DNS", "lookup")):
+            self.seen.append(message)
+
+
+def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) -> Client:
+    """A client of the given kind, connected; BrokerError with the reason when the cluster does not let us in."""
+    check_files(cluster)
+    made: list[Any] = []
+
+    def net_client(**configs: object) -> object:
+        made.append(KafkaNetClient(**configs))
+        return made[-1]
+
+    reasons, log = Reasons(), logging.getLogger("kafka.net")
+    log.addHandler(reasons)
+    try:
+        return build(
+            bootstrap_servers=[server.strip() for server in cluster.bootstrap_servers.split(",")],
+            kafka_client=net_client,
+            **{**DEFAULTS, **settings, **cluster.client},
+        )
+    except (
+        KafkaError,
+        ValueError,
+        OSError,
+        AssertionError,
+    ) as error:  # ssl errors are OSErrors, bad settings assertions
+        for client in made:
+            client.close()  # a constructor that fails leaves its thread behind
+        raise BrokerError(_refusal(cluster, error, reasons.seen)) from error
+    finally:
+        log.removeHandler(reasons)
+
+
+def check_files(cluster: Cluster) -> None:
+    """BrokerError when a certificate file is named and cannot be read; the client would only report a timeout."""
+    for key in FILES:
+        path = cluster.client.get(key)
+        if path is None:
+            continue
+        try:
+            with Path(str(path)).open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise BrokerError(f"kafka.client.{key}: {path} cannot be read: {error.strerror}; mend the path") from error
+
+
+def _refusal(cluster: Cluster, error: Exception, reasons: Iterable[str]) -> str:
+    """Why there is no connection, as far as it can be known."""
+    protocol = cluster.client.get("security_protocol", "PLAINTEXT")
+    where = f"Kafka at {cluster.bootstrap_servers} ({protocol})"
+    if not isinstance(error, KafkaTimeoutError):
+        return f"{where} cannot be used: {error}"
+    seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
+    # An attempt that is cut off at the limit says nothing; a refusal of the password says most.
+    found = sorted(dict.fromkeys(reasons), key=lambda reason: "Authentication" not in reason)
+    if found:
+        return f"{where} did not let us in within {seconds:g} s: {found[0]}"
+    return (
+        f"{where} did not answer within {seconds:g} s and gave no reason; check host and port, "
+        "and whether that listener expects TLS or SASL (kafka.client.security_protocol)"
+    )
+
+
+def create_topic(
+    cluster: Cluster, name: str, partitions: int = 1, config: Mapping[str, str] | None = None, replication: int = -1
+) -> bool:
+    """Create a topic and wait until it can be used; False when it is there. A replication of -1 is the broker's own."""
+    admin: Any = connect(KafkaAdminClient, cluster)
+    wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": dict(config or {})}
+    try:
+        admin.create_topics({name: wanted}, timeout_ms=10_000, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        return False
+    except KafkaError as error:
+        raise BrokerError(f"topic {name} could not be created at {cluster.bootstrap_servers}: {error}") from error
+    finally:
+        admin.close()
+    return True
