@@ -11,6 +11,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+pytest_plugins = ["tests.kafka_fixtures"]
+
 # Broker, service and test share few cores. Set before numpy or torch start their pools; processes inherit it.
 for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(pool, "1")
