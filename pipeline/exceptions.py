@@ -6,10 +6,17 @@ PlumblineError
 ├── BundleError     a detector on disk is truncated, altered, of another format or hostile
 ├── StateError      saved state cannot be used or written
 └── BrokerError     Kafka is unreachable, refuses us, or did not store what was sent
+    ├── OwnershipLostError    the group gave our partitions to others: drop what is in hand, go on polling
+    ├── OffsetLostError       the records at an offset are gone, or not those that they were: seek elsewhere or stop
+    ├── StalledError          the group has not settled for too long: close the source and make a new one
+    ├── UnacknowledgedError   not stored yet, still on its way: go on polling, flush again
+    └── TooLargeError         one message is above the limit; the others are not concerned
 
 Constructors raise ValueError; connectors translate foreign errors with `raise ... from`. A message says what was asked,
 what was found and what to do. A bad record is no exception: it is a counted outcome (`records.Outcome`).
 """
+
+from collections.abc import Mapping
 
 
 class PlumblineError(Exception):
@@ -34,3 +41,30 @@ class StateError(PlumblineError):
 
 class BrokerError(PlumblineError):
     """Kafka is unreachable, refuses us, or did not store what was sent."""
+
+
+class OwnershipLostError(BrokerError):
+    """The group has given our partitions to others; what is in hand for them must be dropped."""
+
+
+class OffsetLostError(BrokerError):
+    """The records at an offset are gone, or are not those that they were.
+
+    `partitions` maps (topic, number) to the offset asked for, None where there was none.
+    """
+
+    def __init__(self, message: str, partitions: Mapping[tuple[str, int], int | None]) -> None:
+        super().__init__(message)
+        self.partitions = partitions
+
+
+class StalledError(BrokerError):
+    """The group has not settled for too long; a new source joins it anew."""
+
+
+class UnacknowledgedError(BrokerError):
+    """Messages are on their way and not acknowledged in time; nothing is lost, flush again."""
+
+
+class TooLargeError(BrokerError):
+    """One message is above the size limit and was not taken."""
