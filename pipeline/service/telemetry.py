@@ -1,0 +1,374 @@
+"""What is counted, on a registry passed in, and read by Prometheus.
+
+The loop calls one method for each thing that happened, once a poll and never once a record. What belongs to a
+partition or to a series is collected at scrape time from what is ours then: a partition that went to another replica
+vanishes here at once, or sums over the replicas would count it twice. Every bounded label value stands at 0 from the
+start, or `increase()` would miss the first event. A figure that is not known is left out; none stands for it.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Literal, get_args
+
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.records import Alert, Event, Floats, Outcome, Readings, Reason, Rejected, Scores, Severity
+from pipeline.service.health import Deadlines, Health
+from pipeline.service.ports import Clock, Partition, Record
+from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
+
+Stage = Literal["decode", "observe", "emit", "commit"]
+Restored = Literal["state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt"]
+Operation = Literal["poll", "commit", "produce", "metadata"]
+
+STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A detector as it is served: what telemetry says of it once."""
+
+    name: str
+    topic: str
+    digest: str
+    channels: tuple[str, ...]
+    target: float  # the promised share of exceeding readings
+    step_seconds: float = 0.0  # of its readings; 0 on an index clock
+
+
+class Telemetry:
+    """Everything that is counted while serving; `health` is fed by the same calls."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        clock: Clock,
+        served: Sequence[Served],
+        *,
+        version: str,
+        series: SeriesShown,
+        deadlines: Deadlines,
+    ) -> None:
+        # The library's only switch against a `_created` beside each counter; it has no types.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.health = Health(clock, deadlines)
+        self._clock = clock
+        self._topics = tuple(sorted({one.topic for one in served}))
+        self._served = {one.name: one for one in served}
+        self._watched = {one.name: WatchedSeries(len(one.channels), series, clock, one.step_seconds) for one in served}
+        self._lag = _Lag(clock)
+        self._count_readings(registry)
+        self._count_work(registry)
+        self._state_facts(registry, version)
+        registry.register(self._lag)
+        registry.register(_Sensors(self._served, self._watched))
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def _count_readings(self, registry: CollectorRegistry) -> None:
+        names = tuple(self._served)
+        readings = Counter("plumbline_readings", "Records by outcome.", ("detector", "outcome"), registry=registry)
+        self._readings = {name: [readings.labels(name, outcome.name.lower()) for outcome in Outcome] for name in names}
+        invalid = Counter("plumbline_invalid", "Invalid records by reason.", ("detector", "reason"), registry=registry)
+        self._invalid = {name: {reason: invalid.labels(name, reason.value) for reason in Reason} for name in names}
+        exceedances = Counter(
+            "plumbline_exceedances", "Scored readings above their bar.", ("detector",), registry=registry
+        )
+        self._exceedances = {name: exceedances.labels(name) for name in names}
+        severities: tuple[Severity, ...] = get_args(Severity)
+        incidents = Counter(
+            "plumbline_incidents", "Incidents raised, by severity then.", ("detector", "severity"), registry=registry
+        )
+        self._incidents = {name: {level: incidents.labels(name, level) for level in severities} for name in names}
+        alerts = Counter("plumbline_alerts", "Alerts sent, by event.", ("detector", "event"), registry=registry)
+        self._alerts = {name: {event: alerts.labels(name, event) for event in get_args(Event)} for name in names}
+        still_open = Gauge(
+            "plumbline_open_incidents", "Incidents that are open.", ("detector", "severity"), registry=registry
+        )
+        self._open = {name: {level: still_open.labels(name, level) for level in severities} for name in names}
+        held = Gauge("plumbline_series", "Series of which a slot is held.", ("detector",), registry=registry)
+        self._held = {name: held.labels(name) for name in names}
+
+    def _count_work(self, registry: CollectorRegistry) -> None:
+        stages = Histogram(
+            "plumbline_stage_duration_seconds",
+            "Time that a poll's records took in each stage.",
+            ("stage",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
+        results = ("ok", "error")
+        commits = Counter("plumbline_commits", "Commits of offsets.", ("result",), registry=registry)
+        self._commits = {result: commits.labels(result) for result in results}
+        dead = Counter(
+            "plumbline_dead_letters", "Invalid records handed to the dead-letter topic.", ("result",), registry=registry
+        )
+        self._dead_letters = {result: dead.labels(result) for result in results}
+        restores = Counter(
+            "plumbline_restores",
+            "How assigned partitions went on: with saved state, or why not.",
+            ("reason",),
+            registry=registry,
+        )
+        self._restores = {reason: restores.labels(reason) for reason in get_args(Restored)}
+        errors = Counter("plumbline_kafka_errors", "Failed calls to Kafka.", ("operation",), registry=registry)
+        self._kafka_errors = {operation: errors.labels(operation) for operation in get_args(Operation)}
+
+    def _state_facts(self, registry: CollectorRegistry, version: str) -> None:
+        assigned = Gauge(
+            "plumbline_assigned_partitions", "Partitions assigned to this process.", ("topic",), registry=registry
+        )
+        self._assigned = {topic: assigned.labels(topic) for topic in self._topics}
+        self._last_poll = _Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
+        self._last_commit = _Moment(
+            "plumbline_last_commit_timestamp_seconds", "Time of the last commit that succeeded."
+        )
+        registry.register(self._last_poll)
+        registry.register(self._last_commit)
+        ready = Gauge("plumbline_ready", "1 while /-/ready answers 200.", registry=registry)
+        ready.set_function(lambda: float(self.health.ready()[0]))
+        targets = Gauge(
+            "plumbline_target_exceedance_ratio",
+            "The promised share of exceeding readings.",
+            ("detector",),
+            registry=registry,
+        )
+        detectors = Info("plumbline_detector", "The detectors that are served.", ("detector",), registry=registry)
+        for one in self._served.values():
+            targets.labels(one.name).set(one.target)
+            detectors.labels(one.name).info({"digest": one.digest, "topic": one.topic})
+        build = Info("plumbline_build", "This program.", registry=registry)
+        build.info({"version": version, "python": platform.python_version()})
+
+    def polled(self) -> None:
+        """A poll returned, with or without records."""
+        self._last_poll.set(self._clock.now())
+        self.health.turned()
+
+    def assigned(self, partitions: Iterable[Partition]) -> None:
+        """These are all the partitions that are ours now; to be called at every change, also when there are none."""
+        ours = frozenset(partitions)
+        self.health.assigned(ours)
+        self._lag.only(ours)
+        for topic, gauge in self._assigned.items():
+            gauge.set(sum(1 for partition in ours if partition.topic == topic))
+        for name, watched in self._watched.items():
+            topic = self._served[name].topic
+            watched.only({partition.number for partition in ours if partition.topic == topic})
+
+    def lag(self, remaining: Mapping[Partition, int], read: Mapping[Partition, Sequence[Record]]) -> None:
+        """How many records remain in each partition after a poll that brought the records `read`."""
+        self._lag.polled(remaining, read)
+        self.health.unread(remaining, read.keys())
+
+    def observed(self, detector: str, readings: Readings, scores: Scores, alerts: Sequence[Alert]) -> None:
+        """A detector observed readings; `alerts` are those that are sent."""
+        counters = self._readings[detector]
+        counts = np.bincount(scores.outcome, minlength=len(counters)).tolist()
+        for counter, count in zip(counters, counts, strict=True):
+            if count:
+                counter.inc(count)
+        if exceeding := int(np.count_nonzero(scores.exceeds)):
+            self._exceedances[detector].inc(exceeding)
+        for alert in alerts:
+            self._alerts[detector][alert.event].inc()
+            if alert.event == "raised":
+                self._incidents[detector][alert.severity].inc()
+        self._watched[detector].observed(readings, scores)
+        self.health.observed()
+
+    def rejected(self, detector: str, rejected: Sequence[Rejected]) -> None:
+        """Records of a detector's topic were no readings."""
+        if rejected:
+            self._readings[detector][Outcome.INVALID].inc(len(rejected))
+            for one in rejected:
+                self._invalid[detector][one.reason].inc()
+            self.health.observed()
+
+    def held(self, detector: str, series: int, open_incidents: Mapping[Severity, int]) -> None:
+        """How many slots a detector holds, and how many incidents are open in them."""
+        self._held[detector].set(series)
+        for severity, gauge in self._open[detector].items():
+            gauge.set(open_incidents.get(severity, 0))
+
+    def dead_letters(self, count: int, *, ok: bool) -> None:
+        """So many invalid records were stored in the dead-letter topic, or could not be."""
+        self._dead_letters["ok" if ok else "error"].inc(count)
+
+    def committed(self, *, ok: bool) -> None:
+        """Offsets were committed, or could not be."""
+        self._commits["ok" if ok else "error"].inc()
+        if ok:
+            self._last_commit.set(self._clock.now())
+            self.health.committed()
+
+    def restored(self, reason: Restored) -> None:
+        """A partition was assigned and goes on with its state, or without one for this reason."""
+        self._restores[reason].inc()
+
+    def kafka_error(self, operation: Operation) -> None:
+        """A call to Kafka failed."""
+        self._kafka_errors[operation].inc()
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        """Measure what is done inside as one stage."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._stages[name].observe(self._clock.monotonic() - began)
+
+
+class _Moment(Collector):
+    """One time, absent until it was set."""
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self._name, self._help = name, help_text
+        self._at: float | None = None
+
+    def set(self, at: float) -> None:
+        self._at = at
+
+    def describe(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(self._name, self._help)
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(self._name, self._help, value=self._at)
+
+
+class _Lag(Collector):
+    """Unread records of each partition that is ours, and how old the oldest of them can be.
+
+    The oldest unread record is younger than the last one read, and came after the last time when nothing was unread:
+    the age is the smaller of the two spans, so that the first record after a quiet night is not hours late.
+    """
+
+    RECORDS = ("plumbline_lag_records", "Unread records of each assigned partition.")
+    SECONDS = ("plumbline_lag_seconds", "Age that the oldest unread record has at most; 0 when there is none.")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._ours: frozenset[Partition] = frozenset()
+        self._remaining: dict[Partition, int] = {}
+        self._since: dict[Partition, float] = {}  # the oldest unread record is not older than this
+
+    def only(self, partitions: frozenset[Partition]) -> None:
+        with self._lock:
+            self._ours = partitions
+            self._remaining = {key: count for key, count in self._remaining.items() if key in partitions}
+            self._since = {key: since for key, since in self._since.items() if key in partitions}
+
+    def polled(self, remaining: Mapping[Partition, int], read: Mapping[Partition, Sequence[Record]]) -> None:
+        now = self._clock.now()
+        with self._lock:
+            self._remaining = {key: count for key, count in remaining.items() if key in self._ours}
+            for partition, count in self._remaining.items():
+                if count == 0:
+                    self._since[partition] = now
+                elif records := read.get(partition):
+                    written = records[-1].timestamp / 1000
+                    self._since[partition] = max(written, self._since.get(partition, written))
+
+    def describe(self) -> Iterable[Metric]:
+        for name, help_text in (self.RECORDS, self.SECONDS):
+            yield GaugeMetricFamily(name, help_text, labels=("topic", "partition"))
+
+    def collect(self) -> Iterable[Metric]:
+        records, seconds = (
+            GaugeMetricFamily(*both, labels=("topic", "partition")) for both in (self.RECORDS, self.SECONDS)
+        )
+        now = self._clock.now()
+        with self._lock:
+            for partition, count in self._remaining.items():
+                labels = (partition.topic, str(partition.number))
+                records.add_metric(labels, count)
+                if count == 0:
+                    seconds.add_metric(labels, 0.0)
+                elif partition in self._since:
+                    seconds.add_metric(labels, max(0.0, now - self._since[partition]))
+        yield records
+        yield seconds
+
+
+class _Sensors(Collector):
+    """The listed series of each detector."""
+
+    CHANNEL = ("detector", "series", "channel")
+    SERIES = ("detector", "series")
+
+    def __init__(self, served: Mapping[str, Served], watched: Mapping[str, WatchedSeries]) -> None:
+        self._served, self._watched = served, watched
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families().values()
+
+    def collect(self) -> Iterable[Metric]:
+        families = self._families()
+        for name, watched in self._watched.items():
+            listed = watched.listed()
+            families["unlisted"].add_metric((name,), listed.unlisted)
+            for row, series in enumerate(listed.names):
+                self._one(families, (name, series), self._served[name].channels, listed, row)
+        return families.values()
+
+    def _families(self) -> dict[str, GaugeMetricFamily]:
+        def family(name: str, help_text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"plumbline_{name}", help_text, labels=labels)
+
+        return {
+            "value": family("channel_value", "Last reading of a listed series, in the channel's unit.", self.CHANNEL),
+            "expected": family("channel_expected", "Forecast of that reading.", self.CHANNEL),
+            "lower": family("channel_lower", "Lower end of the expected band of 99 %.", self.CHANNEL),
+            "upper": family("channel_upper", "Upper end of the expected band of 99 %.", self.CHANNEL),
+            "score": family("series_score_decades", "Rarity of that reading; 2 is one in a hundred.", self.SERIES),
+            "bar": family("series_bar_decades", "The bar that it was compared with.", self.SERIES),
+            "alert": family("series_alert", "1 while an incident of the series is open.", self.SERIES),
+            "unlisted": family("series_unlisted", "Series that match and are not listed.", ("detector",)),
+        }
+
+    @staticmethod
+    def _one(
+        families: Mapping[str, GaugeMetricFamily],
+        labels: tuple[str, str],
+        channels: Sequence[str],
+        listed: Listed,
+        row: int,
+    ) -> None:
+        scored = bool(listed.scored[row])
+        families["alert"].add_metric(labels, float(listed.alert[row]))
+        if scored:
+            families["score"].add_metric(labels, float(listed.score[row]))
+            families["bar"].add_metric(labels, float(listed.bar[row]))
+        for channel, name in enumerate(channels):
+            if not listed.missing[row, channel]:
+                families["value"].add_metric((*labels, name), float(listed.values[row, channel]))
+            if scored:
+                drawn: Mapping[str, Floats] = {
+                    "expected": listed.expected,
+                    "lower": listed.lower,
+                    "upper": listed.upper,
+                }
+                for which, numbers in drawn.items():
+                    families[which].add_metric((*labels, name), float(numbers[row, channel]))
