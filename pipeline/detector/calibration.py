@@ -37,11 +37,12 @@ class Calibration:
         """The k-th smallest of the sample, k = min(ceil((1 - p)(n + 1)), n): the conformal quantile."""
         n = len(self.sample)
         rank = min(ceil((1 - probability) * (n + 1)), n)
-        return float(max(self.sample[rank - 1], self.floor))
+        return max(float(self.sample[rank - 1]), self.floor)
 
     def one_in(self, decades: float) -> int:
         """A rarity in words: one reading in so many, never finer than the sample can tell."""
-        return max(1, min(round(10.0 ** min(decades, 18.0)), len(self.sample) + 1))
+        rounded = round(10.0 ** min(decades, 18.0))
+        return max(1, min(int(rounded), len(self.sample) + 1))
 
 
 def calibrate(channel_scale: Floats, high: Floats, band: Floats, fused: Floats) -> Calibration:

@@ -16,9 +16,7 @@ from pipeline.detector.calibration import Calibration, Rarity, rarity_of
 from pipeline.detector.engine import Engine
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.detector.views import View, views_for
-from pipeline.records import Clock, Flags
-
-Figure = float | int | str | None
+from pipeline.records import Clock, Flags, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,21 @@ class Detector:
     def rarity(self) -> Rarity:
         """From fused errors to decades, for all calibrations."""
         return rarity_of(self.calibrations)
+
+    @cached_property
+    def channel_scales(self) -> Floats:
+        """The median squared residuals of all J calibrations, (J, C)."""
+        return np.stack([calibration.channel_scale for calibration in self.calibrations])
+
+    @cached_property
+    def highs(self) -> Floats:
+        """The 99 % quantiles of the smoothed errors of all J calibrations, (J, K)."""
+        return np.stack([calibration.high for calibration in self.calibrations])
+
+    @cached_property
+    def bands(self) -> Floats:
+        """The central 99 % of the residuals of all J calibrations, in scaled units, (J, 2, C)."""
+        return np.stack([calibration.band for calibration in self.calibrations])
 
     @cached_property
     def digest(self) -> str:

@@ -18,7 +18,7 @@ from pipeline.records import Floats, Singles
 class Layer:
     """One LSTM layer with D inputs and H units; gates in the order input, forget, output, candidate.
 
-    The columns of the first three gates are halved, so that one tanh serves all four: sigmoid(a) = tanh(a / 2) / 2 + 1/2.
+    The columns of the first three gates are halved, so that one tanh serves all: sigmoid(a) = tanh(a / 2) / 2 + 1/2.
     """
 
     weight: Singles  # (D + H, 4H): one matrix product over [input, h]
@@ -26,7 +26,7 @@ class Layer:
 
     @property
     def hidden(self) -> int:
-        return self.weight.shape[1] // 4
+        return len(self.bias) // 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.records import Flags, Floats
 
 CLIP = 10.0
+LARGEST = 1e150  # a value beyond is learnt as this one: its square still is a number
 
 
 def learn_scaling(values: Floats, missing: Flags) -> tuple[Floats, Floats]:
@@ -19,18 +20,14 @@ def learn_scaling(values: Floats, missing: Flags) -> tuple[Floats, Floats]:
     has mean 0 and deviation 1.
     """
     present = ~missing
+    values = np.clip(values, -LARGEST, LARGEST)
     count = np.maximum(present.sum(axis=0), 1)  # (C,)
     shift = np.where(present.any(axis=0), values[np.argmax(present, axis=0), np.arange(values.shape[1])], 0.0)
     centred = np.where(present, values - shift, 0.0)  # the first reading taken off: 1e9 + small keeps its small part
     offset = centred.sum(axis=0) / count
     variance = (np.where(present, centred - offset, 0.0) ** 2).sum(axis=0) / count
-    return shift + offset, deviation(variance, centred)
-
-
-def deviation(variance: Floats, centred: Floats) -> Floats:
-    """The square root of the variance (C,), 1 where every one of the centred readings (T, C) is the same."""
-    constant = (centred == centred[:1]).all(axis=0) if len(centred) else np.ones(len(variance), bool)
-    return np.where(constant | (variance <= 0), 1.0, np.sqrt(np.maximum(variance, 0.0)))
+    constant = ~(centred != 0).any(axis=0)
+    return shift + offset, np.where(constant | (variance <= 0), 1.0, np.sqrt(variance))
 
 
 def scale(values: Floats, mean: Floats, spread: Floats) -> Floats:

@@ -1,4 +1,7 @@
-"""What the operator promises and wants to hear of: set beside the input, never in the bundle, and without effect on a score."""
+"""What the operator promises and wants to hear of.
+
+Set beside the input and never in the bundle; without effect on a score.
+"""
 
 from __future__ import annotations
 

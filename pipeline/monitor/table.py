@@ -6,6 +6,7 @@ clears a row, and turns a row into bytes and back, without knowing what they mea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -58,10 +59,14 @@ class Columns:
 
 
 class Table:
-    """Which slot belongs to which series, over one or more sets of columns."""
+    """Which slot belongs to which series, over one or more sets of columns.
 
-    def __init__(self, *columns: Columns) -> None:
+    `aside` are columns that grow and are cleared with the others, but are no part of a slot.
+    """
+
+    def __init__(self, *columns: Columns, aside: Sequence[Columns] = ()) -> None:
         self.columns = columns
+        self._all = (*columns, *aside)
         self._slots: dict[str, int] = {}
         self._names: list[str | None] = []  # by slot; None where a slot is free
         self._free: list[int] = []
@@ -97,7 +102,7 @@ class Table:
             self._names.append(None)
             room = len(self.columns[0].arrays()[0])
             if slot >= room:
-                for columns in self.columns:
+                for columns in self._all:
                     columns.grow(max(2 * room, 16))
         self._names[slot] = series
         self._slots[series] = slot
@@ -108,7 +113,7 @@ class Table:
         slot = self._slots.pop(series)
         self._names[slot] = None
         self._free.append(slot)
-        for columns in self.columns:
+        for columns in self._all:
             columns.clear(slot)
 
     def pack(self, series: str) -> bytes:

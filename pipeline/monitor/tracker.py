@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.detector.detector import Detector
 from pipeline.detector.calendar import calendar_inputs
-from pipeline.detector.scaling import CLIP, scale
+from pipeline.detector.detector import Detector
+from pipeline.detector.scaling import CLIP, LARGEST, scale
 from pipeline.detector.views import owners
 from pipeline.monitor.table import Columns
 from pipeline.monitor.timeline import steps_since
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
-import numpy.typing as npt
 
 
 @dataclass(slots=True)
@@ -150,18 +150,17 @@ class Tracker:
             self._run(np.clip(tracks.forecast[chain], -CLIP, CLIP), at, chain)
 
     def _gather(self, readings: Readings, slots: Ints, taken: Ints) -> None:
-        """Take readings into the mean and deviation of new series, by Welford's update; `spread` holds the sum of squares."""
+        """Take readings into the scaling of new series by Welford's update; `spread` holds the squares until then."""
         tracks = self._tracks
         there = ~readings.missing[taken]
-        values = np.where(there, readings.values[taken], tracks.mean[slots])
+        values = np.where(there, np.clip(readings.values[taken], -LARGEST, LARGEST), tracks.mean[slots])
         tracks.gathered[slots] += there
         tracks.rows[slots] += 1
         change = values - tracks.mean[slots]
-        with np.errstate(over="ignore"):  # the square of 1e300; clipped below like any deviation
-            tracks.mean[slots] += change / np.maximum(tracks.gathered[slots], 1)
-            tracks.spread[slots] += change * (values - tracks.mean[slots])
+        tracks.mean[slots] += change / np.maximum(tracks.gathered[slots], 1)
+        tracks.spread[slots] += change * (values - tracks.mean[slots])
         done = slots[tracks.rows[slots] >= self._settings.warm_up]
-        variance = np.minimum(tracks.spread[done], 1e300) / np.maximum(tracks.gathered[done], 1)
+        variance = tracks.spread[done] / np.maximum(tracks.gathered[done], 1)
         tracks.spread[done] = np.where(variance > 0, np.sqrt(variance), 1.0)
         tracks.scaled[done] = True
 
@@ -198,7 +197,7 @@ class Tracker:
 def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tracks: Tracks) -> Floats:
     """Errors (N, K) smoothed by each series' EWMA, (N, K); they begin anew at the first error after a reset.
 
-    a row that was not compared with a forecast leaves the smoothed errors of its series as they were.
+    A row that was not compared with a forecast leaves the smoothed errors of its series as they were.
     """
     smoothed = np.zeros_like(errors)
     for chosen in rounds:

@@ -55,4 +55,5 @@ def errors_of(views: Sequence[View], moment: Moment) -> Floats:
 
 def mean_over(channels: Floats, there: Flags) -> Floats:
     """The mean of each row over the channels that are there, 0 where none is; both (N, C), the mean (N,)."""
-    return np.where(there, channels, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    mean: Floats = np.where(there, channels, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    return mean

@@ -1,0 +1,277 @@
+"""Monitor: what a detector says of readings as they come, and what it remembers of each series.
+
+observe: Readings -> tracker (forecasts) -> errors, smoothed -> levels -> score -> bar -> incidents. The backtest and
+the service both call it, and nothing else computes a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.detector.detector import Detector
+from pipeline.detector.fusion import fuse, levels
+from pipeline.detector.scaling import unscale
+from pipeline.detector.views import Moment, errors_of, spans_of, weights
+from pipeline.exceptions import SettingsError
+from pipeline.monitor import snapshot
+from pipeline.monitor.decision import Decision, no_bars
+from pipeline.monitor.incidents import Incidents, Judged, none_open
+from pipeline.monitor.policy import Policy
+from pipeline.monitor.table import Columns, Table
+from pipeline.monitor.timeline import rounds_of
+from pipeline.monitor.tracker import Tracked, Tracker, no_tracks, smooth
+from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
+
+
+@dataclass(slots=True)
+class Marks(Columns):
+    """What a series is held against, and where its last reading came from."""
+
+    calibration: Ints  # (S,) which of the detector's
+    partition: Ints  # (S,)
+    offset: Ints  # (S,) the last one observed
+
+
+class Judge:
+    """The bar and the incidents under one policy, with columns of their own."""
+
+    def __init__(self, detector: Detector, policy: Policy, name: str) -> None:
+        self.bars = no_bars()
+        self.open = none_open(len(detector.channels))
+        self.decision = Decision(detector, policy, self.bars)
+        self.incidents = Incidents(detector, policy, self.open, name)
+        self._rarity = detector.rarity
+
+    def judge(
+        self, judged: Judged, slots: Ints, rounds: list[Ints], steps: Ints, regular: Flags
+    ) -> tuple[Scores, list[Alert]]:
+        """The scores with bar, exceedance and alert filled in, and the events."""
+        scores, own = judged.scores, judged.calibration
+        target = self.decision.targets(steps, regular)
+        exceeds, bar = self.decision.exceeding(scores.fused, scores.scored, target, own, slots, rounds)
+        decades = np.where(scores.scored, self._rarity(bar, own), 0.0)
+        scores = replace(scores, exceeds=exceeds, bar=decades)
+        alert, events = self.incidents.follow(replace(judged, scores=scores, target=target), slots)
+        return replace(scores, alert=alert), events
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was counted under one policy since the monitor began."""
+
+    target: float  # the promised share, for a series with the detector's own step
+    scored: int  # readings
+    exceeded: int  # readings
+    raised: Mapping[str, int]  # incidents by severity at raising
+    held_back: Mapping[str, int]  # exceeding readings that raised nothing, by rule
+
+
+class Monitor:
+    """Scores readings of any number of series, and raises and clears incidents."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        policy: Policy | None = None,
+        *,
+        name: str = "detector",
+        fresh: bool = False,
+        what_if: Sequence[Policy] = (),
+    ) -> None:
+        """Begin with the slots of the bundle, or cold where `fresh`; `name` is the detector's in alerts.
+
+        Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted.
+        SettingsError where a policy names a channel that the detector does not have, or promises a rate per week where
+        weeks mean nothing.
+        """
+        self.detector = detector
+        self.policy = policy or Policy()
+        check_channels(self.policy, detector)
+        self._fresh = fresh
+        self._judge = Judge(detector, self.policy, name)
+        self._aside = [Judge(detector, other, name) for other in what_if]
+        self._tracks = no_tracks(detector)
+        self._marks = Marks(*np.zeros((3, 0), np.int64))
+        aside = [columns for judge in self._aside for columns in (judge.bars, judge.open)]
+        self._table = Table(self._tracks, self._marks, self._judge.bars, self._judge.open, aside=aside)
+        self._tracker = Tracker(detector, self._tracks)
+        self._names: Sequence[str] = ()
+        self._coded: Flags = np.zeros(0, bool)  # which codes of the names have been looked up
+        self._slot_of_code: Ints = np.zeros(0, np.int64)
+
+    @property
+    def target(self) -> float:
+        """The promised share of exceeding readings, for a series with the detector's own step."""
+        return self._judge.decision.target
+
+    def observe(self, readings: Readings) -> tuple[Scores, list[Alert]]:
+        """Take N readings; their scores in input order, and the events that they caused, in order.
+
+        ValueError where the readings do not have the detector's number of channels.
+        """
+        if readings.values.shape[1] != len(self.detector.channels):
+            raise ValueError(
+                f"readings of {readings.values.shape[1]} channels, a detector of {len(self.detector.channels)}: "
+                f"{', '.join(self.detector.names)}"
+            )
+        slots = self._slots_of(readings)
+        rounds = rounds_of(slots)
+        tracked = self._tracker.advance(readings, slots, rounds)
+        judged = self._score(readings, tracked, slots, rounds)
+        steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
+        scores, alerts = self._judge.judge(judged, slots, rounds, steps, regular)
+        for judge in self._aside:
+            judge.judge(judged, slots, rounds, steps, regular)
+        self._marks.partition[slots] = readings.partition
+        self._marks.offset[slots] = readings.offset
+        return scores, alerts
+
+    def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> Judged:
+        """Forecasts to errors, levels and decades of rarity."""
+        detector, own = self.detector, self._marks.calibration[slots]
+        spread, mean = self._tracks.spread[slots], self._tracks.mean[slots]
+        known = tracked.forecast_known
+        residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
+        channel_scale = detector.channel_scales[own]
+        errors = errors_of(detector.views, Moment(tracked.z, residual, tracked.there, channel_scale))
+        softened = levels(smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own])
+        fused = fuse(softened, weights(detector.views))
+        scored = tracked.outcome == Outcome.SCORED
+        heaviest = np.argmax(softened * weights(detector.views), axis=1)
+        band = detector.bands[own]  # (N, 2, C)
+        shown = (known & scored)[:, None]
+        nothing = np.zeros(len(readings), bool)
+        return Judged(
+            readings=readings,
+            scores=Scores(
+                outcome=tracked.outcome,
+                score=np.where(scored, detector.rarity(fused, own), 0.0),
+                bar=np.zeros(len(readings)),
+                exceeds=nothing,
+                alert=nothing,
+                expected=np.where(shown, unscale(tracked.forecast, mean, spread), 0.0),
+                lower=np.where(shown, unscale(tracked.forecast + band[:, 0], mean, spread), 0.0),
+                upper=np.where(shown, unscale(tracked.forecast + band[:, 1], mean, spread), 0.0),
+                fused=np.where(scored, fused, 0.0),
+            ),
+            reset=tracked.reset,
+            known=known & scored,
+            share=shares(residual**2 / channel_scale, tracked.there),
+            span=np.rint(2 / np.maximum(self._tracks.alpha[slots, heaviest], 1e-9) - 1).astype(np.int64),
+            target=np.zeros(len(readings)),
+            calibration=own,
+        )
+
+    def tally(self) -> Tally:
+        """What was counted under the policy."""
+        return self._tally(self._judge)
+
+    def tallies_aside(self) -> list[Tally]:
+        """What was counted under each policy of `what_if`."""
+        return [self._tally(judge) for judge in self._aside]
+
+    def _tally(self, judge: Judge) -> Tally:
+        bars, incidents, slots = judge.bars, judge.incidents, self._table.in_use()
+        return Tally(
+            target=judge.decision.target,
+            scored=int(bars.scored[slots].sum()),
+            exceeded=int(bars.exceeded[slots].sum()),
+            raised=dict(incidents.raised),
+            held_back=dict(incidents.held_back),
+        )
+
+    def open_incidents(self) -> dict[Severity, int]:
+        """How many incidents are open, by severity."""
+        critical = int((self._judge.open.open & self._judge.open.critical).sum())
+        return {"warning": int(self._judge.open.open.sum()) - critical, "critical": critical}
+
+    def __len__(self) -> int:
+        """How many series are remembered."""
+        return len(self._table)
+
+    @property
+    def slot_bytes(self) -> int:
+        """The size of what is remembered of one series."""
+        return self._table.row_bytes
+
+    def snapshot(self, partition: int | None = None) -> dict[str, bytes]:
+        """What is remembered of each series, or of those last seen on a partition, as versioned bytes."""
+        slots = self._table.in_use()
+        if partition is not None:
+            slots = slots[self._marks.partition[slots] == partition]
+        names = [self._table.name(slot) for slot in slots.tolist()]
+        return {name: snapshot.encode(self._table.pack(name), self.detector.digest) for name in names}
+
+    def restore(self, slots: Mapping[str, bytes]) -> None:
+        """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
+        size, digest = self._table.row_bytes, self.detector.digest
+        packed = {name: snapshot.decode(taken, digest, size) for name, taken in slots.items()}
+        for name, row in packed.items():
+            if name not in self._table:
+                self._table.add(name)
+            self._table.unpack(name, row)
+        self._forget_codes()
+
+    def drop(self, partition: int) -> int:
+        """Forget the series last seen on a partition; how many."""
+        slots = self._table.in_use()
+        dropped = slots[self._marks.partition[slots] == partition].tolist()
+        for slot in dropped:
+            self._table.drop(self._table.name(slot))
+        self._forget_codes()
+        return len(dropped)
+
+    def _slots_of(self, readings: Readings) -> Ints:
+        """The slot of each reading's series, (N,); series that have none are given one."""
+        if readings.names is not self._names:
+            self._names = readings.names
+            self._forget_codes()
+        more = len(readings.names) - len(self._coded)
+        if more:
+            self._coded = np.concatenate((self._coded, np.zeros(more, bool)))
+            self._slot_of_code = np.concatenate((self._slot_of_code, np.zeros(more, np.int64)))
+        for code in np.unique(readings.series[~self._coded[readings.series]]).tolist():
+            name = readings.names[code]
+            self._slot_of_code[code] = self._table[name] if name in self._table else self._begin(name)
+            self._coded[code] = True
+        return self._slot_of_code[readings.series]
+
+    def _forget_codes(self) -> None:
+        """Look every series up again: its slot may be another one."""
+        self._coded, self._slot_of_code = np.zeros(0, bool), np.zeros(0, np.int64)
+
+    def _begin(self, series: str) -> int:
+        """A slot as the bundle left it, or of a series never seen."""
+        slot, detector = self._table.add(series), self.detector
+        if series in detector.slots:
+            size = self._table.row_bytes
+            self._table.unpack(series, snapshot.decode(detector.slots[series], detector.digest, size))
+            if self._fresh:
+                self._tracks.started[slot] = False
+                self._tracks.since_reset[slot] = 0
+                self._tracks.h[slot] = self._tracks.c[slot] = 0
+        else:
+            self._tracks.step[slot] = detector.step
+            self._tracks.regular[slot] = detector.regular
+            self._tracks.alpha[slot] = 2 / (np.array(spans_of(detector.views, detector.period)) + 1)
+        return slot
+
+
+def shares(weighted: Floats, there: Flags) -> Floats:
+    """Each channel's share in the sum of a row (N, C); alike over the channels that are there where the sum is 0."""
+    weighted = np.where(there, weighted, 0.0)
+    total = weighted.sum(axis=1, keepdims=True)
+    even = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
+    return np.where(total > 0, weighted / np.where(total > 0, total, 1.0), even)
+
+
+def check_channels(policy: Policy, detector: Detector) -> None:
+    """SettingsError where the policy has a rule for a channel that the detector does not have."""
+    unknown = [channel for channel in policy.channels if channel not in detector.names]
+    if unknown:
+        raise SettingsError(
+            f"the policy has a rule for {', '.join(unknown)}; this detector's channels are {', '.join(detector.names)}"
+        )
