@@ -12,6 +12,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from threading import Lock
 from typing import Literal, get_args
 
@@ -38,6 +39,9 @@ from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
 Stage = Literal["decode", "observe", "emit", "commit"]
 Restored = Literal["state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt"]
 Operation = Literal["poll", "commit", "produce", "metadata"]
+Rule = Literal["direction", "ignore_below"]
+
+OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -71,94 +75,79 @@ class Telemetry:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.health = Health(clock, deadlines)
         self._clock = clock
-        self._topics = tuple(sorted({one.topic for one in served}))
+        self._registry = registry
         self._served = {one.name: one for one in served}
         self._watched = {one.name: WatchedSeries(len(one.channels), series, clock, one.step_seconds) for one in served}
         self._lag = _Lag(clock)
-        self._count_readings(registry)
-        self._count_work(registry)
-        self._state_facts(registry, version)
-        registry.register(self._lag)
-        registry.register(_Sensors(self._served, self._watched))
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        self._last_poll = _Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
+        self._last_commit = _Moment("plumbline_last_commit_timestamp_seconds", "Time of the last successful commit.")
+        for collector in (self._lag, self._last_poll, self._last_commit, _Sensors(self._served, self._watched)):
+            registry.register(collector)
+        for of_the_process in (ProcessCollector, PlatformCollector, GCCollector):
+            of_the_process(registry=registry)
+        self._held_back_before: dict[tuple[str, str], int] = {}
+        self._count_readings()
+        self._count_work()
+        self._state_facts(version)
 
-    def _count_readings(self, registry: CollectorRegistry) -> None:
-        names = tuple(self._served)
-        readings = Counter("plumbline_readings", "Records by outcome.", ("detector", "outcome"), registry=registry)
-        self._readings = {name: [readings.labels(name, outcome.name.lower()) for outcome in Outcome] for name in names}
-        invalid = Counter("plumbline_invalid", "Invalid records by reason.", ("detector", "reason"), registry=registry)
-        self._invalid = {name: {reason: invalid.labels(name, reason.value) for reason in Reason} for name in names}
-        exceedances = Counter(
-            "plumbline_exceedances", "Scored readings above their bar.", ("detector",), registry=registry
+    def _count_readings(self) -> None:
+        each, severities = tuple(self._served), get_args(Severity)
+        self._readings = self._counters("readings", "Records by outcome.", detector=each, outcome=OUTCOMES)
+        self._invalid = self._counters("invalid", "Invalid records by reason.", detector=each, reason=tuple(Reason))
+        self._exceedances = self._counters("exceedances", "Scored readings above their bar.", detector=each)
+        self._held_back = self._counters(
+            "held_back", "Exceeding readings that raised nothing, by the rule.", detector=each, rule=get_args(Rule)
         )
-        self._exceedances = {name: exceedances.labels(name) for name in names}
-        severities: tuple[Severity, ...] = get_args(Severity)
-        incidents = Counter(
-            "plumbline_incidents", "Incidents raised, by severity then.", ("detector", "severity"), registry=registry
+        self._incidents = self._counters(
+            "incidents", "Incidents raised, by their severity then.", detector=each, severity=severities
         )
-        self._incidents = {name: {level: incidents.labels(name, level) for level in severities} for name in names}
-        alerts = Counter("plumbline_alerts", "Alerts sent, by event.", ("detector", "event"), registry=registry)
-        self._alerts = {name: {event: alerts.labels(name, event) for event in get_args(Event)} for name in names}
-        still_open = Gauge(
-            "plumbline_open_incidents", "Incidents that are open.", ("detector", "severity"), registry=registry
-        )
-        self._open = {name: {level: still_open.labels(name, level) for level in severities} for name in names}
-        held = Gauge("plumbline_series", "Series of which a slot is held.", ("detector",), registry=registry)
-        self._held = {name: held.labels(name) for name in names}
+        self._alerts = self._counters("alerts", "Alerts sent, by event.", detector=each, event=get_args(Event))
+        self._open = self._gauges("open_incidents", "Incidents that are open.", detector=each, severity=severities)
+        self._held = self._gauges("series", "Series of which a slot is held.", detector=each)
 
-    def _count_work(self, registry: CollectorRegistry) -> None:
+    def _count_work(self) -> None:
         stages = Histogram(
             "plumbline_stage_duration_seconds",
             "Time that a poll's records took in each stage.",
             ("stage",),
             buckets=STAGE_BUCKETS,
-            registry=registry,
+            registry=self._registry,
         )
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
         results = ("ok", "error")
-        commits = Counter("plumbline_commits", "Commits of offsets.", ("result",), registry=registry)
-        self._commits = {result: commits.labels(result) for result in results}
-        dead = Counter(
-            "plumbline_dead_letters", "Invalid records handed to the dead-letter topic.", ("result",), registry=registry
+        self._commits = self._counters("commits", "Commits of offsets.", result=results)
+        self._dead_letters = self._counters(
+            "dead_letters", "Invalid records handed on as dead letters.", result=results
         )
-        self._dead_letters = {result: dead.labels(result) for result in results}
-        restores = Counter(
-            "plumbline_restores",
-            "How assigned partitions went on: with saved state, or why not.",
-            ("reason",),
-            registry=registry,
+        self._restores = self._counters(
+            "restores", "How assigned partitions went on: with saved state, or why not.", reason=get_args(Restored)
         )
-        self._restores = {reason: restores.labels(reason) for reason in get_args(Restored)}
-        errors = Counter("plumbline_kafka_errors", "Failed calls to Kafka.", ("operation",), registry=registry)
-        self._kafka_errors = {operation: errors.labels(operation) for operation in get_args(Operation)}
+        self._kafka_errors = self._counters("kafka_errors", "Failed calls to Kafka.", operation=get_args(Operation))
 
-    def _state_facts(self, registry: CollectorRegistry, version: str) -> None:
-        assigned = Gauge(
-            "plumbline_assigned_partitions", "Partitions assigned to this process.", ("topic",), registry=registry
+    def _state_facts(self, version: str) -> None:
+        topics = sorted({one.topic for one in self._served.values()})
+        self._assigned = self._gauges("assigned_partitions", "Partitions assigned to this process.", topic=topics)
+        ready = Gauge("plumbline_ready", "1 while /-/ready answers 200.", registry=self._registry)
+        ready.set_function(lambda: float(self.health.ready().ok))
+        targets = self._gauges(
+            "target_exceedance_ratio", "The promised share of exceeding readings.", detector=tuple(self._served)
         )
-        self._assigned = {topic: assigned.labels(topic) for topic in self._topics}
-        self._last_poll = _Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
-        self._last_commit = _Moment(
-            "plumbline_last_commit_timestamp_seconds", "Time of the last commit that succeeded."
-        )
-        registry.register(self._last_poll)
-        registry.register(self._last_commit)
-        ready = Gauge("plumbline_ready", "1 while /-/ready answers 200.", registry=registry)
-        ready.set_function(lambda: float(self.health.ready()[0]))
-        targets = Gauge(
-            "plumbline_target_exceedance_ratio",
-            "The promised share of exceeding readings.",
-            ("detector",),
-            registry=registry,
-        )
-        detectors = Info("plumbline_detector", "The detectors that are served.", ("detector",), registry=registry)
+        detectors = Info("plumbline_detector", "A detector that is served.", ("detector",), registry=self._registry)
         for one in self._served.values():
-            targets.labels(one.name).set(one.target)
+            targets[(one.name,)].set(one.target)
             detectors.labels(one.name).info({"digest": one.digest, "topic": one.topic})
-        build = Info("plumbline_build", "This program.", registry=registry)
+        build = Info("plumbline_build", "This program.", registry=self._registry)
         build.info({"version": version, "python": platform.python_version()})
+
+    def _counters(self, name: str, help_text: str, **values: Sequence[str]) -> dict[tuple[str, ...], Counter]:
+        """A counter for every combination of the labels' values, each at 0."""
+        counter = Counter(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+        return {labels: counter.labels(*labels) for labels in product(*values.values())}
+
+    def _gauges(self, name: str, help_text: str, **values: Sequence[str]) -> dict[tuple[str, ...], Gauge]:
+        """A gauge for every combination of the labels' values, each at 0."""
+        gauge = Gauge(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+        return {labels: gauge.labels(*labels) for labels in product(*values.values())}
 
     def polled(self) -> None:
         """A poll returned, with or without records."""
@@ -170,7 +159,7 @@ class Telemetry:
         ours = frozenset(partitions)
         self.health.assigned(ours)
         self._lag.only(ours)
-        for topic, gauge in self._assigned.items():
+        for (topic,), gauge in self._assigned.items():
             gauge.set(sum(1 for partition in ours if partition.topic == topic))
         for name, watched in self._watched.items():
             topic = self._served[name].topic
@@ -183,52 +172,57 @@ class Telemetry:
 
     def observed(self, detector: str, readings: Readings, scores: Scores, alerts: Sequence[Alert]) -> None:
         """A detector observed readings; `alerts` are those that are sent."""
-        counters = self._readings[detector]
-        counts = np.bincount(scores.outcome, minlength=len(counters)).tolist()
-        for counter, count in zip(counters, counts, strict=True):
+        counts = np.bincount(scores.outcome, minlength=len(OUTCOMES)).tolist()
+        for outcome, count in zip(OUTCOMES, counts, strict=True):
             if count:
-                counter.inc(count)
+                self._readings[detector, outcome].inc(count)
         if exceeding := int(np.count_nonzero(scores.exceeds)):
-            self._exceedances[detector].inc(exceeding)
+            self._exceedances[(detector,)].inc(exceeding)
         for alert in alerts:
-            self._alerts[detector][alert.event].inc()
+            self._alerts[detector, alert.event].inc()
             if alert.event == "raised":
-                self._incidents[detector][alert.severity].inc()
+                self._incidents[detector, alert.severity].inc()
         self._watched[detector].observed(readings, scores)
         self.health.observed()
 
     def rejected(self, detector: str, rejected: Sequence[Rejected]) -> None:
         """Records of a detector's topic were no readings."""
+        for one in rejected:
+            self._invalid[detector, one.reason].inc()
         if rejected:
-            self._readings[detector][Outcome.INVALID].inc(len(rejected))
-            for one in rejected:
-                self._invalid[detector][one.reason].inc()
+            self._readings[detector, "invalid"].inc(len(rejected))
             self.health.observed()
 
-    def held(self, detector: str, series: int, open_incidents: Mapping[Severity, int]) -> None:
-        """How many slots a detector holds, and how many incidents are open in them."""
-        self._held[detector].set(series)
-        for severity, gauge in self._open[detector].items():
-            gauge.set(open_incidents.get(severity, 0))
+    def held(
+        self, detector: str, series: int, open_incidents: Mapping[Severity, int], held_back: Mapping[str, int]
+    ) -> None:
+        """What a monitor holds: so many slots, their open incidents, and what its rules held back since the start."""
+        self._held[(detector,)].set(series)
+        for severity, count in open_incidents.items():
+            self._open[detector, severity].set(count)
+        for rule, count in held_back.items():
+            counted = self._held_back_before.get((detector, rule), 0)
+            self._held_back[detector, rule].inc(count - counted)
+            self._held_back_before[detector, rule] = count
 
     def dead_letters(self, count: int, *, ok: bool) -> None:
         """So many invalid records were stored in the dead-letter topic, or could not be."""
-        self._dead_letters["ok" if ok else "error"].inc(count)
+        self._dead_letters[("ok" if ok else "error",)].inc(count)
 
     def committed(self, *, ok: bool) -> None:
         """Offsets were committed, or could not be."""
-        self._commits["ok" if ok else "error"].inc()
+        self._commits[("ok" if ok else "error",)].inc()
         if ok:
             self._last_commit.set(self._clock.now())
             self.health.committed()
 
     def restored(self, reason: Restored) -> None:
         """A partition was assigned and goes on with its state, or without one for this reason."""
-        self._restores[reason].inc()
+        self._restores[(reason,)].inc()
 
     def kafka_error(self, operation: Operation) -> None:
         """A call to Kafka failed."""
-        self._kafka_errors[operation].inc()
+        self._kafka_errors[(operation,)].inc()
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:

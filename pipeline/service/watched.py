@@ -129,7 +129,7 @@ class WatchedSeries:
     def _choose(self, codes: Codes, scores: Scores, now: float) -> None:
         """Give places to series of this batch that have none, those in an incident first, then by score."""
         full = bool(self._held.all()) and bool((now < self._until).all())
-        wanting = scores.scored & (self._place[codes] == self._shown.max) & self._matches[codes]
+        wanting = (scores.scored | scores.alert) & (self._place[codes] == self._shown.max) & self._matches[codes]
         rows = np.flatnonzero(wanting & scores.alert if full else wanting)
         while len(rows):
             alarmed = rows[scores.alert[rows]]
