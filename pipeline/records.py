@@ -136,6 +136,20 @@ class Scores:
     def __len__(self) -> int:
         return len(self.outcome)
 
+    def __getitem__(self, rows: slice | Ints | Flags) -> Scores:
+        """The chosen rows, in the chosen order."""
+        return Scores(
+            self.outcome[rows],
+            self.score[rows],
+            self.bar[rows],
+            self.exceeds[rows],
+            self.alert[rows],
+            self.expected[rows],
+            self.lower[rows],
+            self.upper[rows],
+            self.fused[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Deviation:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from pipeline.records import Decoded
+
 
 class Partition(NamedTuple):
     """One partition of one topic."""
@@ -95,8 +97,21 @@ class StateStore(Protocol):
     def save(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # all or nothing
 
 
+class Decoder(Protocol):
+    """Turns the records of one topic into readings, all over one growing list of series."""
+
+    def decode(self, records: Sequence[Record]) -> Decoded: ...
+
+
 class Clock(Protocol):
     """Time as an argument."""
 
     def now(self) -> float: ...  # seconds since 1970 UTC
     def monotonic(self) -> float: ...  # seconds
+
+
+class Stop(Protocol):
+    """Whether the service is to end; asked between two steps."""
+
+    def asked(self) -> bool: ...
+    def wait(self, seconds: float) -> None: ...  # returns early when the service is asked to end
