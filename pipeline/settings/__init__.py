@@ -1,0 +1,25 @@
+"""Settings: a YAML file, checked once and strictly, as the parts' own dataclasses."""
+
+from pipeline.settings.load import load_settings, parse_settings, settings_schema
+from pipeline.settings.settings import (
+    DetectorSettings,
+    KafkaSettings,
+    OutputSettings,
+    Secret,
+    Settings,
+    StateSettings,
+    TelemetrySettings,
+)
+
+__all__ = [
+    "DetectorSettings",
+    "KafkaSettings",
+    "OutputSettings",
+    "Secret",
+    "Settings",
+    "StateSettings",
+    "TelemetrySettings",
+    "load_settings",
+    "parse_settings",
+    "settings_schema",
+]

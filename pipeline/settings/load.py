@@ -1,0 +1,44 @@
+"""From a file to `Settings`: every problem at once, each with its path and what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.exceptions import SettingsError
+from pipeline.settings import strict_yaml
+from pipeline.settings.model import Configuration
+from pipeline.settings.problems import found, problems
+from pipeline.settings.settings import Settings
+
+
+def load_settings(path: Path | str) -> Settings:
+    """The settings in a YAML file; SettingsError names everything that is wrong with it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_settings(text, Path(path))
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """The settings in a text; `path` is where it stands, or would stand."""
+    raw = strict_yaml.parse(text, str(path))
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{path}: a mapping with the key detectors is needed, found {found(raw)}")
+    try:
+        return Configuration.model_validate(raw).build(path)
+    except ValidationError as error:
+        lines = problems(error, Configuration)
+    if len(lines) == 1:
+        raise SettingsError(f"{path}: {lines[0]}")
+    raise SettingsError("\n  ".join([f"{path} has {len(lines)} problems", *lines]))
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Configuration.model_json_schema()}

@@ -1,0 +1,88 @@
+"""A whole configuration for the validation library, and how it becomes `Settings`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.settings.detector_section import DetectorSection
+from pipeline.settings.kafka_section import KafkaSection
+from pipeline.settings.section import Address, Name, Section
+from pipeline.settings.settings import (
+    OutputSettings,
+    Settings,
+    StateSettings,
+    TelemetrySettings,
+)
+
+
+class OutputsSection(Section):
+    """The topics written to; null: not written."""
+
+    alerts: Name | None = Field(
+        default="plumbline.alerts", description="events of incidents, and a sentence to standard output"
+    )
+    scores: Name | None = Field(default=None, description="one record for each reading")
+    dead_letters: Name | None = Field(
+        default="plumbline.dead", description="records that are no readings, with the reason"
+    )
+
+
+class StateSection(Section):
+    """Where running state outlives the process."""
+
+    folder: Name | None = Field(default="state", description="null: every start warms up anew")
+    every_seconds: Annotated[float, Field(gt=0)] = Field(default=30.0, description="between two commits")
+
+
+class SeriesSection(Section):
+    """Which series telemetry shows one by one."""
+
+    max: Annotated[int, Field(ge=0)] = 20
+    match: str = Field(default="*", description="as a file name is matched")
+
+
+class TelemetrySection(Section):
+    """Where Prometheus and health checks find the service."""
+
+    listen: Address | None = Field(default=("127.0.0.1", 9464), description="host:port; null: nowhere")
+    series: SeriesSection = Field(default_factory=SeriesSection)
+
+
+class Configuration(Section):
+    """Settings of Plumbline. Paths are relative to the file's own folder."""
+
+    kafka: KafkaSection | None = None
+    detectors: Annotated[dict[Name, DetectorSection], Field(min_length=1)]
+    outputs: OutputsSection = Field(default_factory=OutputsSection)
+    state: StateSection = Field(default_factory=StateSection)
+    telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
+
+    @model_validator(mode="after")
+    def _no_circle(self) -> Self:
+        read = {detector.input.topic: name for name, detector in self.detectors.items() if detector.input is not None}
+        written = [topic for topic in (self.outputs.alerts, self.outputs.scores, self.outputs.dead_letters) if topic]
+        for topic in written:
+            if topic in read:
+                raise ValueError(f"outputs write to {topic}, which detectors.{read[topic]} reads: name another topic")
+        for topic, times in Counter(written).items():
+            if times > 1:
+                raise ValueError(f"outputs write to {topic} twice: what stands there must be of one kind")
+        return self
+
+    def build(self, path: Path) -> Settings:
+        """The settings, with files found from the folder of `path`."""
+        folder = path.absolute().parent
+        return Settings(
+            path=path,
+            detectors={name: section.build(name, folder) for name, section in self.detectors.items()},
+            kafka=None if self.kafka is None else self.kafka.build(folder),
+            outputs=OutputSettings(self.outputs.alerts, self.outputs.scores, self.outputs.dead_letters),
+            state=StateSettings(
+                None if self.state.folder is None else folder / self.state.folder, self.state.every_seconds
+            ),
+            telemetry=TelemetrySettings(self.telemetry.listen, self.telemetry.series.max, self.telemetry.series.match),
+        )

@@ -1,0 +1,101 @@
+"""What a configuration says, checked: one frozen dataclass a section.
+
+Paths in a file are relative to the file's own folder, and absolute here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.detector.fit_settings import FitSettings
+from pipeline.exceptions import SettingsError
+from pipeline.formats.times import Unit
+from pipeline.monitor.policy import Policy
+
+if TYPE_CHECKING:
+    from pipeline.formats.mapping import InputMapping
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a password comes from, fetched when it is used; exactly one of the three."""
+
+    env: str | None = None  # name of an environment variable
+    file: Path | None = None  # its first line
+    text: str | None = field(default=None, repr=False)  # written into the configuration itself
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """How Kafka is reached."""
+
+    bootstrap_servers: str = "localhost:9092"  # host:port of one broker or more, with commas
+    group_id: str = "plumbline"
+    client: Mapping[str, Scalar | Secret] = field(default_factory=dict)  # TLS, SASL, timeouts: to kafka-python as it is
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """One detector: what it reads, where it is kept, what the operator promises, how it is learnt."""
+
+    name: str
+    bundle: Path | None = None
+    topic: str | None = None  # None where there is no input: files only
+    input: InputMapping | None = None
+    channels: tuple[str, ...] = ()  # empty: all columns but timestamp, series and label
+    policy: Policy = field(default_factory=Policy)
+    fit: FitSettings = field(default_factory=FitSettings)
+    timezone: str = "UTC"  # of times without one, in files
+    unit: Unit | None = None  # of timestamps that are numbers, in files; None: a whole number is a sample number
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """The topics written to; None: not written."""
+
+    alerts: str | None = "plumbline.alerts"
+    scores: str | None = None
+    dead_letters: str | None = "plumbline.dead"
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where running state outlives the process, and how often all is committed."""
+
+    folder: Path | None  # None: every start warms up anew
+    every_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """Where Prometheus and health checks find the service, and which series it shows one by one."""
+
+    listen: tuple[str, int] | None = ("127.0.0.1", 9464)  # host, port
+    series_max: int = 20
+    series_match: str = "*"  # as a file name is matched
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration."""
+
+    path: Path  # the file it came from, for messages
+    detectors: Mapping[str, DetectorSettings]  # at least one
+    kafka: KafkaSettings | None
+    outputs: OutputSettings
+    state: StateSettings
+    telemetry: TelemetrySettings
+
+    def detector(self, name: str | None = None) -> DetectorSettings:
+        """The detector of this name, or the only one; SettingsError when that is not one."""
+        known = ", ".join(self.detectors)
+        if name is None and len(self.detectors) > 1:
+            raise SettingsError(f"{self.path} has several detectors: choose one by --detector ({known})")
+        if name is not None and name not in self.detectors:
+            raise SettingsError(f"{self.path} has no detector {name}: it has {known}")
+        return self.detectors[name] if name is not None else next(iter(self.detectors.values()))
