@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataField
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.formats import times
+from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
 from pipeline.settings.section import Interval, Name, Section, Size, section
 from pipeline.settings.settings import DetectorSettings
@@ -82,10 +84,54 @@ class PolicySection(Section):
         return Policy(promise, self.bar, self.clear_after, rules)
 
 
+class SeriesSection(Section):
+    """Where the name of a series stands: one of the four, or none: the record's key, else its topic."""
+
+    field: Name | None = Field(default=None, description="of the record")
+    key: bool = Field(default=False, description="true: the record's key")
+    topic: bool = Field(default=False, description="true: the topic")
+    template: Name | None = Field(default=None, description="such as {site}/{pump}, over fields, {key} and {topic}")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> SeriesMapping:
+        """Where the decoder finds the name."""
+        return SeriesMapping(self.field, self.key, self.topic, self.template)
+
+
+class TimeSection(Section):
+    """Where the time of a reading stands and how it is written."""
+
+    field: Name = "timestamp"
+    unit: times.Unit = "iso8601"
+    timezone: str = Field(default="UTC", description="of text without an offset, such as Europe/Berlin")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> TimeMapping:
+        """Where the decoder finds the time."""
+        return TimeMapping(self.field, self.unit, self.timezone)
+
+
 class InputSection(Section):
-    """The topic that is read."""
+    """The topic that is read, and how its records become readings."""
 
     topic: Name
+    format: Literal["json"] = "json"
+    shape: Literal["wide", "long"] = Field(default="wide", description="long: a record is one sensor's value")
+    series: SeriesSection = Field(default_factory=SeriesSection)
+    time: TimeSection = Field(default_factory=TimeSection)
+    max_bytes: int = Field(default=InputMapping().max_bytes, description="a longer record is not parsed", ge=1)
+
+    def build(self, channels: Mapping[str, str]) -> InputMapping:
+        """What the decoder is told; `channels` are names to fields where the two differ."""
+        return InputMapping(self.format, self.shape, self.series.build(), self.time.build(), channels, self.max_bytes)
 
 
 class FilesSection(Section):
@@ -138,12 +184,20 @@ class DetectorSection(Section):
     fit: FitSection = Field(default_factory=FitSection, description="how it is learnt; the defaults serve most data")
     files: FilesSection = Field(default_factory=FilesSection)
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        mapping = self._mapping()
+        if mapping is not None and self.channels:
+            mapping.paths(list(self.channels))
+        return self
+
     def build(self, name: str, folder: Path) -> DetectorSettings:
         """The detector's settings, with its bundle found from `folder`."""
         return DetectorSettings(
             name=name,
             bundle=None if self.bundle is None else folder / self.bundle,
             topic=None if self.input is None else self.input.topic,
+            input=self._mapping(),
             channels=tuple(self.channels),
             policy=self.policy.build({channel: section.rule() for channel, section in self.channels.items()}),
             fit=self.fit.build(
@@ -152,3 +206,7 @@ class DetectorSection(Section):
             timezone=self.files.timezone,
             unit=self.files.unit,
         )
+
+    def _mapping(self) -> InputMapping | None:
+        fields_of = {name: channel.field for name, channel in self.channels.items() if channel.field is not None}
+        return None if self.input is None else self.input.build(fields_of)

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
+from pipeline.formats.mapping import InputMapping
 from pipeline.formats.times import Unit
 from pipeline.monitor.policy import Policy
-
-if TYPE_CHECKING:
-    from pipeline.formats.mapping import InputMapping
 
 Scalar = str | int | float | bool | None
 
