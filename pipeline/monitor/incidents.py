@@ -6,7 +6,7 @@ Only series that exceed, leave their valid range, or have an incident open are l
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,7 +132,7 @@ class Incidents:
 
     def _held_back(self, judged: Judged, row: int) -> bool:
         """Whether the rules leave less than half of an exceeding reading's error standing; counted by rule."""
-        held: Counter[str] = Counter()
+        held: dict[str, float] = defaultdict(float)
         for channel, rule in enumerate(self._rules):
             expected = float(judged.scores.expected[row, channel])
             change = float(judged.readings.values[row, channel]) - expected

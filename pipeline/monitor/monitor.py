@@ -14,35 +14,24 @@ import numpy as np
 from pipeline.detector.detector import Detector
 from pipeline.detector.fusion import fuse, levels
 from pipeline.detector.scaling import unscale
-from pipeline.detector.views import Moment, errors_of, spans_of, weights
+from pipeline.detector.views import Moment, errors_of, weights
 from pipeline.exceptions import SettingsError
-from pipeline.monitor import snapshot
-from pipeline.monitor.decision import Decision, no_bars
-from pipeline.monitor.incidents import Incidents, Judged, none_open
+from pipeline.monitor.decision import Bars, Decision, no_bars
+from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
 from pipeline.monitor.policy import Policy
-from pipeline.monitor.table import Columns, Table
+from pipeline.monitor.slots import Slots
 from pipeline.monitor.timeline import rounds_of
-from pipeline.monitor.tracker import Tracked, Tracker, no_tracks, smooth
+from pipeline.monitor.tracker import Tracked, Tracker, smooth
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
 
 
-@dataclass(slots=True)
-class Marks(Columns):
-    """What a series is held against, and where its last reading came from."""
-
-    calibration: Ints  # (S,) which of the detector's
-    partition: Ints  # (S,)
-    offset: Ints  # (S,) the last one observed
-
-
 class Judge:
-    """The bar and the incidents under one policy, with columns of their own."""
+    """The bar and the incidents under one policy, over columns of its own."""
 
-    def __init__(self, detector: Detector, policy: Policy, name: str) -> None:
-        self.bars = no_bars()
-        self.open = none_open(len(detector.channels))
-        self.decision = Decision(detector, policy, self.bars)
-        self.incidents = Incidents(detector, policy, self.open, name)
+    def __init__(self, detector: Detector, policy: Policy, bars: Bars, columns: Open, name: str) -> None:
+        self.bars = bars
+        self.decision = Decision(detector, policy, bars)
+        self.incidents = Incidents(detector, policy, columns, name)
         self._rarity = detector.rarity
 
     def judge(
@@ -91,13 +80,12 @@ class Monitor:
         self.policy = policy or Policy()
         check_channels(self.policy, detector)
         self._fresh = fresh
-        self._judge = Judge(detector, self.policy, name)
-        self._aside = [Judge(detector, other, name) for other in what_if]
-        self._tracks = no_tracks(detector)
-        self._marks = Marks(*np.zeros((3, 0), np.int64))
-        aside = [columns for judge in self._aside for columns in (judge.bars, judge.open)]
-        self._table = Table(self._tracks, self._marks, self._judge.bars, self._judge.open, aside=aside)
+        asides = [(no_bars(), none_open(len(detector.channels))) for _ in what_if]
+        self._slots = Slots(detector, aside=[columns for pair in asides for columns in pair])
+        self._tracks, self._marks, self._table = self._slots.tracks, self._slots.marks, self._slots.table
         self._tracker = Tracker(detector, self._tracks)
+        self._judge = Judge(detector, self.policy, self._slots.bars, self._slots.open, name)
+        self._aside = [Judge(detector, other, *pair, name) for other, pair in zip(what_if, asides, strict=True)]
         self._names: Sequence[str] = ()
         self._coded: Flags = np.zeros(0, bool)  # which codes of the names have been looked up
         self._slot_of_code: Ints = np.zeros(0, np.int64)
@@ -185,8 +173,9 @@ class Monitor:
 
     def open_incidents(self) -> dict[Severity, int]:
         """How many incidents are open, by severity."""
-        critical = int((self._judge.open.open & self._judge.open.critical).sum())
-        return {"warning": int(self._judge.open.open.sum()) - critical, "critical": critical}
+        columns = self._slots.open
+        critical = int((columns.open & columns.critical).sum())
+        return {"warning": int(columns.open.sum()) - critical, "critical": critical}
 
     def __len__(self) -> int:
         """How many series are remembered."""
@@ -199,28 +188,19 @@ class Monitor:
 
     def snapshot(self, partition: int | None = None) -> dict[str, bytes]:
         """What is remembered of each series, or of those last seen on a partition, as versioned bytes."""
-        slots = self._table.in_use()
-        if partition is not None:
-            slots = slots[self._marks.partition[slots] == partition]
-        names = [self._table.name(slot) for slot in slots.tolist()]
-        return {name: snapshot.encode(self._table.pack(name), self.detector.digest) for name in names}
+        names = self._table.names() if partition is None else self._slots.on_partition(partition)
+        return self._slots.take(names, self.detector.digest)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
         """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
-        size, digest = self._table.row_bytes, self.detector.digest
-        packed = {name: snapshot.decode(taken, digest, size) for name, taken in slots.items()}
-        for name, row in packed.items():
-            if name not in self._table:
-                self._table.add(name)
-            self._table.unpack(name, row)
+        self._slots.put(slots, self.detector.digest)
         self._forget_codes()
 
     def drop(self, partition: int) -> int:
         """Forget the series last seen on a partition; how many."""
-        slots = self._table.in_use()
-        dropped = slots[self._marks.partition[slots] == partition].tolist()
-        for slot in dropped:
-            self._table.drop(self._table.name(slot))
+        dropped = self._slots.on_partition(partition)
+        for series in dropped:
+            self._table.drop(series)
         self._forget_codes()
         return len(dropped)
 
@@ -245,18 +225,13 @@ class Monitor:
 
     def _begin(self, series: str) -> int:
         """A slot as the bundle left it, or of a series never seen."""
-        slot, detector = self._table.add(series), self.detector
-        if series in detector.slots:
-            size = self._table.row_bytes
-            self._table.unpack(series, snapshot.decode(detector.slots[series], detector.digest, size))
-            if self._fresh:
-                self._tracks.started[slot] = False
-                self._tracks.since_reset[slot] = 0
-                self._tracks.h[slot] = self._tracks.c[slot] = 0
-        else:
-            self._tracks.step[slot] = detector.step
-            self._tracks.regular[slot] = detector.regular
-            self._tracks.alpha[slot] = 2 / (np.array(spans_of(detector.views, detector.period)) + 1)
+        detector = self.detector
+        if series not in detector.slots:
+            return self._slots.begin(series, detector.step, detector.regular, detector.period)
+        self._slots.put({series: detector.slots[series]}, detector.digest)
+        slot = self._table[series]
+        if self._fresh:
+            self._slots.chill(slot)
         return slot
 
 

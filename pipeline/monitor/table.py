@@ -87,6 +87,10 @@ class Table:
             raise KeyError(slot)
         return name
 
+    def names(self) -> list[str]:
+        """The series, in the order in which they came."""
+        return list(self._slots)
+
     def in_use(self) -> Ints:
         """The slots that belong to a series, in the order in which the series came."""
         return np.fromiter(self._slots.values(), np.int64, len(self._slots))

@@ -1,0 +1,77 @@
+"""All that is remembered of running series: tracker, bar and incident, a slot per series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.detector.detector import Detector
+from pipeline.detector.views import spans_of
+from pipeline.monitor import snapshot
+from pipeline.monitor.decision import no_bars
+from pipeline.monitor.incidents import none_open
+from pipeline.monitor.table import Columns, Table
+from pipeline.monitor.tracker import no_tracks
+from pipeline.records import Floats, Ints
+
+
+@dataclass(slots=True)
+class Marks(Columns):
+    """What a series is held against, and where its last reading came from."""
+
+    calibration: Ints  # (S,) which of the detector's
+    partition: Ints  # (S,)
+    offset: Ints  # (S,) the last one observed
+
+
+class Slots:
+    """The table of a monitor, and of a fit that leaves its slots in the bundle."""
+
+    def __init__(self, detector: Detector, aside: Sequence[Columns] = ()) -> None:
+        """No series yet; `aside` are further columns that grow along and are no part of a slot."""
+        self.tracks = no_tracks(detector)
+        self.marks = Marks(*np.zeros((3, 0), np.int64))
+        self.bars = no_bars()
+        self.open = none_open(len(detector.channels))
+        self.table = Table(self.tracks, self.marks, self.bars, self.open, aside=aside)
+        self._views = detector.views
+
+    def begin(self, series: str, step: int, regular: bool, period: int) -> int:
+        """A slot for a series that has none, with nothing gathered; the period is in readings."""
+        slot = self.table.add(series)
+        self.tracks.step[slot] = step
+        self.tracks.regular[slot] = regular
+        self.tracks.alpha[slot] = 2 / (np.array(spans_of(self._views, period)) + 1)
+        return slot
+
+    def scale(self, slot: int, mean: Floats, spread: Floats) -> None:
+        """Give a series its scaling (C,), so that its network runs from the first reading."""
+        self.tracks.mean[slot], self.tracks.spread[slot] = mean, spread
+        self.tracks.scaled[slot] = True
+
+    def chill(self, slot: int) -> None:
+        """Let a series begin anew: no last reading, no state of the network; scaling, bar and counts stay."""
+        self.tracks.started[slot] = False
+        self.tracks.since_reset[slot] = 0
+        self.tracks.h[slot] = 0
+        self.tracks.c[slot] = 0
+
+    def on_partition(self, partition: int) -> list[str]:
+        """The series last seen on a partition."""
+        slots = self.table.in_use()
+        return [self.table.name(slot) for slot in slots[self.marks.partition[slots] == partition].tolist()]
+
+    def take(self, names: Iterable[str], digest: str) -> dict[str, bytes]:
+        """The slots of these series as versioned bytes that belong to the detector with this digest."""
+        return {name: snapshot.encode(self.table.pack(name), digest) for name in names}
+
+    def put(self, taken: Mapping[str, bytes], digest: str) -> None:
+        """Put back what `take` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
+        size = self.table.row_bytes
+        packed = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
+        for name, row in packed.items():
+            if name not in self.table:
+                self.table.add(name)
+            self.table.unpack(name, row)
