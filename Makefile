@@ -38,8 +38,8 @@ lock: $(READY)  ## Write both locks again; UPGRADE=1 takes newer versions
 	$(LOCK) --extra dev --extra bench pyproject.toml --output-file requirements/all.txt
 	$(LOCK) requirements/service.in --constraints requirements/all.txt --output-file requirements/service.txt
 
-image:  ## The service's container image
-	$(ENGINE) build --file deploy/docker/Dockerfile --tag plumbline .
+image:  ## The service's container image, by docker or podman
+	BUILDAH_FORMAT=docker $(ENGINE) build --file deploy/docker/Dockerfile --tag plumbline .
 
 clean:  ## Remove the environment and what tools left behind
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
