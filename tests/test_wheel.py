@@ -1,4 +1,4 @@
-"""The wheel as a stranger meets it: what is in it, and that the service runs where torch and pandas are not installed."""
+"""The wheel as a stranger meets it: what is in it, and that the service runs where torch and pandas are absent."""
 
 from __future__ import annotations
 
