@@ -51,7 +51,7 @@ def found(value: object) -> str:
 
 
 def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
+    path = ".".join(str(part) for part in detail["loc"] if part != "[key]")  # that a key is meant, the words say
     return f"{path}: {_words(detail, model)}" if path else _words(detail, model)
 
 
