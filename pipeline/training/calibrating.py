@@ -1,0 +1,151 @@
+"""What is normal for a detector: its errors on the calibration part, by the very tracker that will run.
+
+Every history is run from its first row, so that the state in service is the state in which the errors were made; the
+errors of the last 20 % are kept. The slots of the bundle are what the tracker remembers at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.detector.calibration import Calibration, calibrate
+from pipeline.detector.detector import Detector
+from pipeline.detector.fusion import fuse, levels
+from pipeline.detector.views import Moment, errors_of, weights
+from pipeline.exceptions import DataError
+from pipeline.monitor.slots import Slots
+from pipeline.monitor.timeline import rounds_of
+from pipeline.monitor.tracker import Tracked, Tracker, smooth
+from pipeline.records import Flags, Floats, Ints, Outcome, Readings
+from pipeline.training.history import parts_of
+from pipeline.training.preparing import Fitted
+
+OWN_ERRORS = 1000  # a series with as many in its calibration part is calibrated by itself
+FEWEST_ERRORS = 10  # of all series together
+BATCH_ROWS = 4096  # readings tracked at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """N readings of all series together, as they were tracked."""
+
+    tracked: Tracked
+    slots: Ints  # (N,)
+    rounds: list[Ints]
+    calibrates: Flags  # (N,) scored, and of the calibration part
+
+    @property
+    def residual(self) -> Floats:
+        """Readings less forecasts in scaled units, 0 where a channel was not compared, (N, C)."""
+        compared = self.tracked.there & self.tracked.forecast_known[:, None]
+        return np.where(compared, self.tracked.z - self.tracked.forecast, 0.0)
+
+
+def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, None, Detector]:
+    """The detector with its calibrations and slots; on the way, how many readings have been run through the tracker.
+
+    DataError where the calibration parts hold too few scored readings to rank another.
+    """
+    slots = Slots(detector)
+    for series in fitted:
+        slot = slots.begin(series.history.name, series.step, series.regular, series.period)
+        slots.scale(slot, series.mean, series.spread)
+    batches = []
+    for batch in tracked_batches(detector, slots, fitted):
+        batches.append(batch)
+        yield len(batch.slots)
+    kept = Kept.of(batches)
+    if len(kept.slots) < FEWEST_ERRORS:
+        raise DataError(
+            f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
+            f"at least {FEWEST_ERRORS} are needed: give a longer history, or one with fewer gaps"
+        )
+    own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS) if len(fitted) > 1 else ()
+    groups = [np.ones(len(kept.slots), bool)] + [kept.slots == slot for slot in own]
+    scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
+    pooled = smoothed_errors(detector, slots, batches, scales)
+    slots.marks.calibration[own] = np.arange(1, len(groups))
+    by_series = smoothed_errors(detector, slots, batches, scales) if len(groups) > 1 else pooled
+    calibrations = [
+        kept.calibration(rows, scale, smoothed[rows], weights(detector.views))
+        for rows, scale, smoothed in zip(groups, scales, [pooled] + [by_series] * len(own), strict=True)
+    ]
+    complete = replace(detector, calibrations=tuple(calibrations))
+    return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
+
+
+def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) -> Iterator[Batch]:
+    """All histories through one tracker, side by side; in the order of the rows of each."""
+    tracker, names = Tracker(detector, slots.tracks), [series.history.name for series in fitted]
+    rows, longest = max(BATCH_ROWS // len(fitted), 1), max(len(series.history) for series in fitted)
+    for first in range(0, longest, rows):
+        cut = [series.history[first : first + rows] for series in fitted]
+        code = np.repeat(np.arange(len(cut)), [len(part) for part in cut])
+        row = np.concatenate([first + np.arange(len(part)) for part in cut])
+        begins = np.array([parts_of(len(series.history)).calibration_begin for series in fitted])
+        readings = Readings(
+            names,
+            code.astype(np.int32),
+            np.concatenate([part.at for part in cut]),
+            np.concatenate([part.values for part in cut]),
+            np.concatenate([part.missing for part in cut]),
+            np.zeros(len(code), np.int32),
+            row,
+        )
+        where = np.array([slots.table[name] for name in names])[code]
+        rounds = rounds_of(where)
+        tracked = tracker.advance(readings, where, rounds)
+        yield Batch(tracked, where, rounds, (tracked.outcome == Outcome.SCORED) & (row >= begins[code]))
+
+
+def smoothed_errors(detector: Detector, slots: Slots, batches: Sequence[Batch], scales: Floats) -> Floats:
+    """The smoothed errors (n, K) of the calibrating readings, each by its series' channel scale in `scales` (J, C)."""
+    kept = []
+    for batch in batches:
+        scale = scales[slots.marks.calibration[batch.slots]]
+        moment = Moment(batch.tracked.z, batch.residual, batch.tracked.there, scale)
+        errors = errors_of(detector.views, moment)
+        kept.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks)[batch.calibrates])
+    return np.concatenate(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The n readings that a calibration is made of."""
+
+    residual: Floats  # (n, C)
+    there: Flags  # (n, C)
+    slots: Ints  # (n,)
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Kept:
+        return cls(
+            np.concatenate([batch.residual[batch.calibrates] for batch in batches]),
+            np.concatenate([batch.tracked.there[batch.calibrates] for batch in batches]),
+            np.concatenate([batch.slots[batch.calibrates] for batch in batches]),
+        )
+
+    def channel_scale(self, rows: Flags, scored: Flags) -> Floats:
+        """The median squared residual of each channel (C,), so that no channel is louder than others; 1 for context.
+
+        At least a tenth of the median channel's and 1e-6, else dead channels dominate.
+        """
+        medians = np.ones(self.residual.shape[1])
+        for channel in np.flatnonzero(scored):
+            there = rows & self.there[:, channel]
+            medians[channel] = np.median(self.residual[there, channel] ** 2) if there.any() else 0.0
+        floor = max(float(np.median(medians[scored])) / 10, 1e-6)
+        return np.where(scored, np.maximum(medians, floor), 1.0)
+
+    def calibration(self, rows: Flags, channel_scale: Floats, smoothed: Floats, weight: Floats) -> Calibration:
+        """The calibration from these rows, whose smoothed errors are (rows, K)."""
+        band = np.zeros((2, self.residual.shape[1]))
+        for channel in range(band.shape[1]):
+            there = rows & self.there[:, channel]
+            if there.any():
+                band[:, channel] = np.quantile(self.residual[there, channel], (0.005, 0.995))
+        high = np.quantile(smoothed, 0.99, axis=0)
+        return calibrate(channel_scale, high, band, fuse(levels(smoothed, high), weight))

@@ -1,0 +1,104 @@
+"""What can be found out about histories before any network: order, step, scaling, period, and the roles of channels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.detector.detector import Channel
+from pipeline.detector.fit_settings import FitSettings
+from pipeline.detector.scaling import learn_scaling, scale
+from pipeline.exceptions import DataError
+from pipeline.records import Floats
+from pipeline.training.history import SHORTEST, Grid, History, in_order, on_grid, parts_of, period_of, step_of
+
+NO_PERIOD = 64  # readings: the span of the slow error of a series without a period
+PERIODS = (8, 256)  # readings: a period outside is taken as this
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What fit found out about one series, before any network."""
+
+    history: History  # in order
+    mean: Floats  # (C,)
+    spread: Floats  # (C,)
+    step: int
+    regular: bool
+    period: int  # readings
+    left_out: int  # readings that were late, repeated or missing altogether
+
+    @property
+    def calibrates(self) -> bool:
+        """It is long enough to be calibrated; a shorter one only lends itself to the network."""
+        return len(self.history) >= SHORTEST
+
+    def grid(self, max_gap: int) -> Grid:
+        """Its readings as the network learns from them."""
+        z = scale(self.history.values, self.mean, self.spread)
+        return on_grid(self.history.at, z, self.history.missing, self.step, self.regular, max_gap)
+
+
+def prepared(histories: Sequence[History], channels: Sequence[str]) -> list[Fitted]:
+    """Every history, made ready; DataError by name where one cannot be used, or all are too short."""
+    if not histories:
+        raise DataError("there is no history to learn from: not one series was given")
+    ready = [_prepared(history) for history in histories]
+    if not any(series.calibrates for series in ready):
+        longest = max(ready, key=lambda series: len(series.history))
+        raise DataError(
+            f"{longest.history.name} has {len(longest.history)} readings in order; at least {SHORTEST} are needed to "
+            f"learn what is normal for {', '.join(channels)}: give a longer history"
+        )
+    return ready
+
+
+def _prepared(history: History) -> Fitted:
+    taken = in_order(history)
+    if len(taken) < 2:
+        raise DataError(f"{history.name} has {len(taken)} readings with a value: a series needs at least two")
+    try:
+        step, regular = step_of(taken.at)
+    except ValueError as error:
+        raise DataError(f"{history.name}: {error}; give one series a file, or name the column `series`") from error
+    fit = taken[: parts_of(len(taken)).fit_end]
+    mean, spread = learn_scaling(fit.values, fit.missing)
+    z = np.where(fit.missing, 0.0, scale(fit.values, mean, spread))
+    period = int(np.clip(period_of(z) or NO_PERIOD, *PERIODS))
+    return Fitted(taken, mean, spread, step, regular, period, len(history) - len(taken))
+
+
+def roles_of(fitted: Sequence[Fitted], channels: Sequence[str], settings: FitSettings) -> tuple[Channel, ...]:
+    """The role of each channel: one with at most two values in every fit part is context, unless none would be scored.
+
+    DataError where the settings name a channel that is not there, or leave none to be scored.
+    """
+    unknown = [name for name in settings.roles if name not in channels]
+    if unknown:
+        raise DataError(f"a role is given to {', '.join(unknown)}; the channels are {', '.join(channels)}")
+    lively = np.zeros(len(channels), bool)
+    for series in fitted:
+        fit = series.history[: parts_of(len(series.history)).fit_end]
+        for index in np.flatnonzero(~lively):
+            lively[index] = len(np.unique(fit.values[~fit.missing[:, index], index])) > 2
+    if not lively.any():
+        lively[:] = True
+    found = [
+        settings.roles.get(name, "sensor" if lives else "context") for name, lives in zip(channels, lively, strict=True)
+    ]
+    if "sensor" not in found:
+        raise DataError(f"every channel ({', '.join(channels)}) has the role of context: nothing would be scored")
+    return tuple(Channel(name, role) for name, role in zip(channels, found, strict=True))
+
+
+def fingerprint(histories: Sequence[History]) -> str:
+    """SHA-256 of the training data, in hex: which history a detector was learnt from."""
+    sha = hashlib.sha256()
+    for history in histories:
+        sha.update(f"{history.name} {history.values.shape}".encode())
+        for array in (history.at, np.where(history.missing, 0.0, history.values), history.missing):
+            sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
