@@ -1,0 +1,183 @@
+"""Alerts for machines, as JSON, and for people, as one sentence.
+
+JSON keeps every digit and the times in full. The sentence is read at night: digits as fine as the band deserves, the
+date once, rarity no finer than the calibration can tell.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pipeline.formats import times
+from pipeline.records import Alert, Clock, Deviation
+
+CHANNELS_SHOWN = 3  # in a sentence; the others are counted
+
+_DURATIONS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000))  # microseconds
+
+
+def encode(alert: Alert) -> bytes:
+    """One line of JSON, the same bytes for the same alert."""
+    return msgspec.json.encode(as_dict(alert))
+
+
+def as_dict(alert: Alert) -> dict[str, Any]:
+    """The alert in values of JSON: times as ISO 8601 with Z, or sample numbers; None where there is none."""
+    return {
+        "id": alert.id,
+        "event": alert.event,
+        "detector": alert.detector,
+        "digest": alert.digest,
+        "series": alert.series,
+        "severity": alert.severity,
+        "at": _outside(alert.at, alert.clock),
+        "start": _outside(alert.start, alert.clock),
+        "end": None if alert.end is None else _outside(alert.end, alert.clock),
+        "peak_at": _outside(alert.peak_at, alert.clock),
+        "score": alert.score,
+        "bar": alert.bar,
+        "target": alert.target,
+        "because": alert.because,
+        "span": alert.span,
+        "one_in": alert.one_in,
+        "closing": alert.closing,
+        "channels": [
+            {
+                "channel": channel.channel,
+                "value": channel.value,
+                "expected": channel.expected,
+                "lower": channel.lower,
+                "upper": channel.upper,
+                "contribution": channel.contribution,
+                "unit": channel.unit,
+            }
+            for channel in alert.channels
+        ],
+        "partition": alert.partition,
+        "offset": alert.offset,
+        "sentence": sentence(alert),
+    }
+
+
+def _outside(at: int, clock: Clock) -> str | int:
+    return times.iso(at) if clock == "time" else at
+
+
+def sentence(alert: Alert) -> str:
+    """What happened, for an operator, in one line whatever the names contain. Times are UTC."""
+    parts = _ended(alert) if alert.event == "cleared" else _ongoing(alert)
+    text = f"{alert.series}{_urgency(alert)}: " + "; ".join(part for part in parts if part)
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _urgency(alert: Alert) -> str:
+    if alert.event == "cleared" or alert.severity == "warning":
+        return ""
+    return " now critical" if alert.event == "updated" else " critical"
+
+
+def _ongoing(alert: Alert) -> list[str]:
+    """The parts of the sentence while the incident is open."""
+    return [
+        "a value is out of its valid range" if alert.because == "range" else "",
+        _reading(alert.channels[0], _when(alert.at, alert.clock)),
+        _rarity(alert) + (f", by a deviation of some {alert.span} readings" if alert.because == "sustained" else ""),
+        _contributions(alert),
+        f"open since {_when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
+    ]
+
+
+def _ended(alert: Alert) -> list[str]:
+    """The parts of the sentence when the incident is over."""
+    after = f"{_when(alert.at, alert.clock)} after {_duration(alert.at - alert.start, alert.clock)}"
+    peak = f"peak {_rarity(alert)}".rstrip() + f" at {_when(alert.peak_at, alert.clock, alert.at)}"
+    ending = "closed by a gap in the readings, which go on" if alert.closing == "gap" else "back to normal"
+    return [f"{ending} at {after}", peak, _contributions(alert)]
+
+
+def _reading(channel: Deviation, when: str) -> str:
+    """One channel's value and what was expected of it."""
+    if channel.value is None:
+        text = f"{channel.channel} missing at {when}"
+    else:
+        text = f"{channel.channel} {_number(channel.value, channel)}{_unit(channel)} at {when}"
+    if channel.expected is None:
+        return text
+    return f"{text}, expected {_number(channel.expected, channel)}{_band(channel)}"
+
+
+def _unit(channel: Deviation) -> str:
+    return f" {channel.unit}" if channel.unit else ""
+
+
+def _band(channel: Deviation) -> str:
+    if channel.lower is None or channel.upper is None:
+        return ""
+    lower, upper = _number(channel.lower, channel), _number(channel.upper, channel)
+    return f" ({lower} to {upper})" if "-" in lower + upper else f" ({lower}-{upper})"
+
+
+def _number(value: float, channel: Deviation) -> str:
+    """A number with as many decimals as give the channel's band two digits."""
+    width = 0.0 if channel.lower is None or channel.upper is None else channel.upper - channel.lower
+    if not (1e-6 < width < math.inf and abs(value) < 1e9):
+        return f"{value:.4g}"
+    decimals = max(1 - math.floor(math.log10(width)), 0)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # adding zero takes the sign off a zero
+
+
+def _rarity(alert: Alert) -> str:
+    """How rare the peak is; empty where a rule raised the incident, or where it is not rare."""
+    if alert.because == "range" or alert.one_in <= 1:
+        return ""
+    coarse = 10 ** max(len(str(alert.one_in)) - 2, 0)
+    return f"rarer than 1 in {alert.one_in // coarse * coarse:,} readings"
+
+
+def _contributions(alert: Alert) -> str:
+    """Which channels make up the deviation; empty where there is but one."""
+    shares = sorted(alert.channels, key=lambda channel: -channel.contribution)
+    shown = [channel for channel in shares[:CHANNELS_SHOWN] if channel.contribution >= 0.005]
+    if len(alert.channels) == 1 or not shown:
+        return ""
+    named = [f"{channel.channel} {_percent(channel.contribution)}" for channel in shown]
+    others = sum(channel.contribution for channel in shares[len(shown) :])
+    if others >= 0.005:
+        count = len(shares) - len(shown)
+        named.append(f"{count} {'other' if count == 1 else 'others'} {_percent(others)}")
+    return ", ".join(named) + " of the deviation"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _when(at: int, clock: Clock, known: int | None = None) -> str:
+    """A moment; the date is left out where it is that of `known`, seconds where there are none."""
+    if clock == "index":
+        return f"sample {at}"
+    moment = times.moment(at)
+    text = _clock_face(moment)
+    return text if known is not None and times.moment(known).date() == moment.date() else f"{moment.date()} {text}"
+
+
+def _clock_face(moment: datetime) -> str:
+    if moment.microsecond:
+        return moment.isoformat(timespec="milliseconds").partition("T")[2]
+    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+
+
+def _duration(length: int, clock: Clock) -> str:
+    """A length of time in its two largest units."""
+    if clock == "index":
+        return f"{length} samples" if length != 1 else "1 sample"
+    parts = []
+    for unit, size in _DURATIONS:
+        count, length = divmod(length, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or f"{length / 1000:g} ms"
