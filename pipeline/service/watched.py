@@ -18,6 +18,7 @@ from pipeline.records import Codes, Flags, Floats, Outcome, Readings, Scores
 from pipeline.service.ports import Clock
 
 KEEP_SECONDS = 900.0  # a place is kept so long after it was given, and after each reading in an incident
+MOST_CHANNELS = 400  # of a detector's listed series together, so that a scrape stays small where channels are many
 LONGEST_NAME = 200  # characters; a longer name makes no label
 
 
@@ -25,7 +26,7 @@ LONGEST_NAME = 200  # characters; a longer name makes no label
 class SeriesShown:
     """Which series get figures of their own."""
 
-    max: int = 20  # of each detector
+    max: int = 20  # of each detector; fewer where these would have more than 400 channels together
     match: str = "*"  # of the series' name, with * and ? as in a shell
 
     def __post_init__(self) -> None:
@@ -54,7 +55,8 @@ class WatchedSeries:
     """Chooses the series and keeps their last readings; written by the loop, read by a scrape of another thread."""
 
     def __init__(self, channels: int, shown: SeriesShown, clock: Clock, step_seconds: float = 0.0) -> None:
-        self._shown = shown
+        self._most = min(shown.max, max(1, MOST_CHANNELS // channels))
+        self._match = shown.match
         self._clock = clock
         self._silent_seconds = max(KEEP_SECONDS, 3 * step_seconds)
         self._lock = Lock()
@@ -63,9 +65,9 @@ class WatchedSeries:
         self._matches = np.zeros(0, np.bool_)
         self._seen = np.zeros(0, np.bool_)
         self._partition = np.zeros(0, np.int32)
-        self._place = np.zeros(0, np.int32)  # `max` where a series has none
+        self._place = np.zeros(0, np.int32)  # `most` where a series has none
         # By place.
-        P, C = shown.max, channels
+        P, C = self._most, channels
         self._code = np.zeros(P, np.int32)
         self._held = np.zeros(P, np.bool_)
         self._until = np.zeros(P)  # on the monotonic clock, as is the next
@@ -84,7 +86,7 @@ class WatchedSeries:
             self._grow(readings.names)
             self._seen[readings.series] = True
             self._partition[readings.series] = readings.partition
-            if self._shown.max:
+            if self._most:
                 self._choose(readings.series, scores, now)
                 self._keep(readings, scores, now)
 
@@ -121,15 +123,15 @@ class WatchedSeries:
         self._matches = np.append(self._matches, [self._shows(names[code]) for code in range(known, wanted)])
         self._seen = np.append(self._seen, np.zeros(wanted - known, np.bool_))
         self._partition = np.append(self._partition, np.zeros(wanted - known, np.int32))
-        self._place = np.append(self._place, np.full(wanted - known, self._shown.max, np.int32))
+        self._place = np.append(self._place, np.full(wanted - known, self._most, np.int32))
 
     def _shows(self, name: str) -> bool:
-        return len(name) <= LONGEST_NAME and fnmatchcase(name, self._shown.match)
+        return len(name) <= LONGEST_NAME and fnmatchcase(name, self._match)
 
     def _choose(self, codes: Codes, scores: Scores, now: float) -> None:
         """Give places to series of this batch that have none, those in an incident first, then by score."""
         full = bool(self._held.all()) and bool((now < self._until).all())
-        wanting = (scores.scored | scores.alert) & (self._place[codes] == self._shown.max) & self._matches[codes]
+        wanting = (scores.scored | scores.alert) & (self._place[codes] == self._most) & self._matches[codes]
         rows = np.flatnonzero(wanting & scores.alert if full else wanting)
         while len(rows):
             alarmed = rows[scores.alert[rows]]
@@ -138,7 +140,7 @@ class WatchedSeries:
             place = self._place_for(float(scores.score[row]), bool(scores.alert[row]), now)
             if place is None:
                 return
-            self._leave(np.arange(self._shown.max) == place)
+            self._leave(np.arange(self._most) == place)
             self._code[place], self._held[place], self._until[place] = codes[row], True, now + KEEP_SECONDS
             self._place[codes[row]] = place
             self._score[place], self._alert[place] = scores.score[row], scores.alert[row]
@@ -156,17 +158,17 @@ class WatchedSeries:
         """Empty the places of this mask."""
         leaving = places & self._held
         if leaving.any():
-            self._place[self._code[leaving]] = self._shown.max
+            self._place[self._code[leaving]] = self._most
             self._held &= ~leaving
             self._scored &= ~leaving
             self._alert &= ~leaving
 
     def _keep(self, readings: Readings, scores: Scores, now: float) -> None:
         place = self._place[readings.series]
-        rows = np.flatnonzero((place < self._shown.max) & (scores.outcome <= Outcome.MISSING))
+        rows = np.flatnonzero((place < self._most) & (scores.outcome <= Outcome.MISSING))
         if not len(rows):
             return
-        last = np.zeros(self._shown.max, np.int64)
+        last = np.zeros(self._most, np.int64)
         last[place[rows]] = rows + 1  # of rows that share a place the last one stays
         places = np.flatnonzero(last)
         rows = last[places] - 1

@@ -132,6 +132,14 @@ def test_none_are_listed_where_none_are_wanted(clock):
     assert none.listed().unlisted == 2
 
 
+def test_fewer_series_are_listed_where_channels_are_many(clock):
+    wide = WatchedSeries(150, SeriesShown(max=20), clock)
+    wide.observed(readings_of(NAMES, [0, 1, 2], channels=150), scores_of([1.0, 2.0, 3.0], channels=150))
+
+    assert set(wide.listed().names) == {"pump-1", "pump-2"}
+    assert wide.listed().unlisted == 1
+
+
 def test_a_name_too_long_for_a_label_is_not_listed(watched):
     watched.observed(readings_of(["x" * 201, "pump"], [0, 1]), scores_of([9.0, 1.0]))
 
