@@ -105,7 +105,7 @@ TAG_COMMANDS = (
     Command(
         "train",
         "Learn to tag words from a treebank in CoNLL-U.",
-        ("plumbline tag train --data en_ewt-ud-train.conllu --dev en_ewt-ud-dev.conllu --out bundles/english",),
+        ("plumbline tag train --data train.conllu --dev dev.conllu --out bundles/english",),
     ),
     Command(
         "predict",
@@ -123,7 +123,7 @@ def application(words: Sequence[str] = ()) -> App:
     app = App(
         name="plumbline",
         help="Says which sensor readings are not normal, at a rate of false alarms that you set.",
-        help_format="plaintext",
+        help_format="markdown",
         help_epilogue=_epilogue(("plumbline demo", "plumbline train --help")),
         version=lambda: importlib.metadata.version("plumbline"),
         # An option that takes a list takes all the words after it: `--data a b c`.
@@ -188,7 +188,7 @@ def _register(app: App, command: Command, path: str, words: Sequence[str]) -> No
 
 
 def _epilogue(examples: Sequence[str]) -> str:
-    return "\n".join(["Examples:", *(f"  {example}" for example in examples)])
+    return "  \n".join(["Examples:", *(f"`{example}`" for example in examples)])  # two blanks: a line of its own
 
 
 def _unknown_command(error: UnknownCommandError) -> str:
