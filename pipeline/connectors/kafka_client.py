@@ -28,9 +28,23 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "reconnect_backoff_max_ms": 1_000,  # with the client's own 30 s a broker that is back is found half a minute late
     "metadata_max_age_ms": 30_000,
 }
-OWN: Final = frozenset(
-    {"bootstrap_servers", "kafka_client", "selector", "metric_reporters"}
-)  # not to be passed through
+CONSUMER: Final[Mapping[str, object]] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",  # `latest` and `earliest` hide that records are gone
+    "isolation_level": "read_committed",
+    "allow_auto_create_topics": False,  # a mistyped input topic is an error, not a new topic
+    "max_poll_records": 5_000,
+}
+OWN: Final = frozenset(  # what the program's promises rest on is not to be passed through
+    {
+        *("bootstrap_servers", "kafka_client", "selector", "metric_reporters", "socket_options"),
+        *("group_id", "group_instance_id", "partition_assignment_strategy"),
+        *("enable_auto_commit", "auto_commit_interval_ms", "default_offset_commit_callback", "auto_offset_reset"),
+        *("isolation_level", "consumer_timeout_ms", "key_deserializer", "value_deserializer"),
+        *("acks", "enable_idempotence", "retries", "max_in_flight_requests_per_connection", "partitioner"),
+        *("transactional_id", "transaction_timeout_ms", "key_serializer", "value_serializer"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +61,13 @@ class Cluster:
         for key in self.client:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
                 raise ValueError(f"client.{key} is no setting of kafka-python that may be passed through; {hint}")
 
 
 def client_settings() -> frozenset[str]:
-    """Names of the settings that consumer, producer and admin client share: connection, TLS, SASL, timeouts."""
-    consumer, producer, admin = (kind.DEFAULT_CONFIG for kind in (KafkaConsumer, KafkaProducer, KafkaAdminClient))
-    return frozenset(consumer) & frozenset(producer) & frozenset(admin) - OWN
+    """Names of kafka-python's settings that may be passed through; each client takes those that it knows."""
+    return frozenset().union(*(kind.DEFAULT_CONFIG for kind in (KafkaConsumer, KafkaProducer, KafkaAdminClient))) - OWN
 
 
 class Reasons(logging.Handler):
@@ -71,8 +84,13 @@ class Reasons(logging.Handler):
 
 
 def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) -> Client:
-    """A client of the given kind, connected; BrokerError with the reason when the cluster does not let us in."""
+    """A client of the given kind, connected; BrokerError with the reason when the cluster does not let us in.
+
+    `build` is kafka-python's class. The user's own settings win over those given here.
+    """
     check_files(cluster)
+    known: Mapping[str, object] = vars(build)["DEFAULT_CONFIG"]
+    chosen = {key: value for key, value in cluster.client.items() if key in known}
     made: list[Any] = []
 
     def net_client(**configs: object) -> object:
@@ -85,7 +103,7 @@ def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) 
         return build(
             bootstrap_servers=[server.strip() for server in cluster.bootstrap_servers.split(",")],
             kafka_client=net_client,
-            **{**DEFAULTS, **settings, **cluster.client},
+            **{**DEFAULTS, **settings, **chosen},
         )
     except (
         KafkaError,
@@ -118,7 +136,7 @@ def _refusal(cluster: Cluster, error: Exception, reasons: Iterable[str]) -> str:
     protocol = cluster.client.get("security_protocol", "PLAINTEXT")
     where = f"Kafka at {cluster.bootstrap_servers} ({protocol})"
     if not isinstance(error, KafkaTimeoutError):
-        return f"{where} cannot be used: {error}"
+        return f"{where} cannot be used: {in_words(error)}"
     seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
     # An attempt that is cut off at the limit says nothing; a refusal of the password says most.
     found = sorted(dict.fromkeys(reasons), key=lambda reason: "Authentication" not in reason)
@@ -128,6 +146,25 @@ def _refusal(cluster: Cluster, error: Exception, reasons: Iterable[str]) -> str:
         f"{where} did not answer within {seconds:g} s and gave no reason; check host and port, "
         "and whether that listener expects TLS or SASL (kafka.client.security_protocol)"
     )
+
+
+def require_topic(consumer: Any, cluster: Cluster, topic: str) -> tuple[int, ...]:
+    """The numbers of a topic's partitions; BrokerError when there is no such topic."""
+    numbers = consumer.partitions_for_topic(topic)
+    if numbers:
+        return tuple(sorted(numbers))
+    near = difflib.get_close_matches(topic, consumer.topics(), 1)
+    hint = f"; there is {near[0]}" if near else ""
+    raise BrokerError(
+        f"there is no topic {topic} at {cluster.bootstrap_servers}, or we may not read it{hint}. "
+        f"Create it: kafka-topics.sh --create --topic {topic}, or `plumbline publish` does"
+    )
+
+
+def in_words(error: BaseException) -> str:
+    """What the client says of an error; for an answer of the broker without words, what its code means."""
+    said = "; ".join(str(part) for part in error.args if part is not None) or getattr(error, "description", None)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def create_topic(
@@ -141,7 +178,9 @@ def create_topic(
     except TopicAlreadyExistsError:
         return False
     except KafkaError as error:
-        raise BrokerError(f"topic {name} could not be created at {cluster.bootstrap_servers}: {error}") from error
+        raise BrokerError(
+            f"topic {name} could not be created at {cluster.bootstrap_servers}: {in_words(error)}"
+        ) from error
     finally:
         admin.close()
     return True

@@ -1,0 +1,84 @@
+"""What a Kafka topic holds, from a time up to now: read once, by nobody's member."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+
+from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic
+from pipeline.exceptions import BrokerError
+from pipeline.service.ports import Record
+
+
+class TopicReader:
+    """Reads the records that a topic held when the reader was made, those of decided transactions only.
+
+    `total` is an upper bound of their number: transactions leave marks between them, compaction leaves holes.
+    """
+
+    def __init__(
+        self, cluster: Cluster, topic: str, since_ms: int | None = None, *, patience_seconds: float = 30.0
+    ) -> None:
+        """Connect and find where to begin: the first record at or after `since_ms` (since 1970 UTC), None for all."""
+        self._patience_seconds = patience_seconds
+        self._where = f"{topic} at {cluster.bootstrap_servers}"
+        self._consumer: Any = connect(KafkaConsumer, cluster, **CONSUMER, group_id=None)
+        try:
+            numbers = require_topic(self._consumer, cluster, topic)
+            self._ends, starts = self._bounds([TopicPartition(topic, number) for number in numbers], since_ms)
+            self._consumer.assign(list(self._ends))
+            for key, offset in starts.items():
+                self._consumer.seek(key, offset)
+        except KafkaError as error:
+            self.close()
+            raise BrokerError(f"{self._where} did not say which records it holds: {in_words(error)}") from error
+        except BaseException:
+            self.close()
+            raise
+        self.total = sum(max(0, end - starts[key]) for key, end in self._ends.items())
+        self.remaining = self.total
+
+    def __iter__(self) -> Iterator[Sequence[Record]]:
+        """Records in batches, each of one partition and in its order; BrokerError when none come for too long."""
+        deadline = time.monotonic() + self._patience_seconds
+        while open_ends := self._open_ends():
+            try:
+                polled = self._consumer.poll(500)
+            except OffsetOutOfRangeError as error:
+                raise BrokerError(f"{self._where} deleted records while they were read: begin later") from error
+            except KafkaError as error:
+                raise BrokerError(f"reading {self._where} failed: {in_words(error)}") from error
+            for key, records in polled.items():
+                if wanted := [record for record in records if record.offset < self._ends[key]]:
+                    yield wanted
+            if polled or self._open_ends() != open_ends:  # marks of transactions move on without a record
+                deadline = time.monotonic() + self._patience_seconds
+            elif time.monotonic() > deadline:
+                raise BrokerError(
+                    f"{self._where} gave no record for {self._patience_seconds:g} s, {self.remaining} short"
+                )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close(autocommit=False, timeout_ms=1000)
+
+    def _bounds(
+        self, keys: list[TopicPartition], since_ms: int | None
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """End and start offset of each partition; the same where it holds nothing since then."""
+        ends = self._consumer.end_offsets(keys, timeout_ms=10_000)
+        if since_ms is None:
+            return ends, self._consumer.beginning_offsets(keys, timeout_ms=10_000)
+        found = self._consumer.offsets_for_times(dict.fromkeys(keys, since_ms), timeout_ms=10_000)
+        return ends, {key: found[key].offset if found.get(key) else ends[key] for key in keys}
+
+    def _open_ends(self) -> dict[TopicPartition, int]:
+        """How many offsets are left of each partition that has not been read to its end; the others are paused."""
+        left = {key: end - self._consumer.position(key, timeout_ms=1000) for key, end in self._ends.items()}
+        self._consumer.pause(*(key for key, count in left.items() if count <= 0))
+        self.remaining = sum(max(0, count) for count in left.values())
+        return {key: count for key, count in left.items() if count > 0}
