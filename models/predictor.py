@@ -37,5 +37,5 @@ class Predictor(nn.Module):
         """Map inputs (B, T, C + K) and state to changes (B, T, horizon, C) and the state after the last input."""
         encoded: Tensor
         encoded, state = self.core(inputs, state)
-        changes: Tensor = self.head(encoded)
-        return changes.unflatten(-1, (self.horizon, self.channels)), state
+        changes: Tensor = self.head(encoded)  # (B, T, horizon * C)
+        return changes.view(*changes.shape[:2], self.horizon, self.channels), state
