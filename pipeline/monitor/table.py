@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,15 +48,14 @@ class Columns:
             raise ValueError(f"{len(packed)} bytes for a row of {self.row_bytes}")
         at = 0
         for array in self.arrays():
-            size = array[:1].nbytes
-            array[slot] = np.frombuffer(packed, array.dtype.newbyteorder("<"), offset=at, count=array[0].size).reshape(
-                array.shape[1:]
-            )
-            at += size
+            count = prod(array.shape[1:])
+            row = np.frombuffer(packed, array.dtype.newbyteorder("<"), count, at)
+            array[slot] = row.reshape(array.shape[1:])
+            at += count * array.itemsize
 
     @property
     def row_bytes(self) -> int:
-        return sum(array[:1].nbytes for array in self.arrays())
+        return sum(array.itemsize * prod(array.shape[1:]) for array in self.arrays())
 
 
 class Table:

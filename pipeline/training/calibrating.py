@@ -63,7 +63,8 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
             f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
             f"at least {FEWEST_ERRORS} are needed: give a longer history, or one with fewer gaps"
         )
-    own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS) if len(fitted) > 1 else ()
+    own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS)
+    own = own if len(fitted) > 1 else own[:0]
     groups = [np.ones(len(kept.slots), bool)] + [kept.slots == slot for slot in own]
     scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
     pooled = smoothed_errors(detector, slots, batches, scales)
