@@ -1,7 +1,7 @@
 """Saved state on disk: a file for each partition of each detector, written beside and renamed, checked when read.
 
-The layout of a file: a line that says what it is and its version, a line with the SHA-256 of the rest, then the state as
-MessagePack. The folder is locked while it is open: two services that wrote into one would take turns at losing readings.
+The layout of a file: a line that says what it is and its version, a line with the SHA-256 of the rest, then the state
+as MessagePack. The folder is locked while it is open: two services in one would take turns at losing readings.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ class StateFolder:
         if self._lock is None:
             raise ValueError("this folder is not open: nothing may be saved without its lock")
         path = self._path(detector, partition)
-        content = _Content(
-            detector, partition.topic, partition.number, state.offset, state.digest, dict(state.slots)
-        )
+        content = _Content(detector, partition.topic, partition.number, state.offset, state.digest, dict(state.slots))
         body = msgspec.msgpack.encode(content)
         head = b"%s %d\n%s\n" % (MAGIC, VERSION, hashlib.sha256(body).hexdigest().encode())
         beside = path.with_suffix(".new")

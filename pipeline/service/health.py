@@ -62,6 +62,12 @@ class Health:
             self._unread = {key: count for key, count in self._unread.items() if key in self._assigned}
             self._waiting_since = {key: since for key, since in self._waiting_since.items() if key in self._assigned}
 
+    def disconnected(self) -> None:
+        """The connection to Kafka was given up; nothing is assigned until the group answers the next one."""
+        with self._lock:
+            self._assigned = None
+            self._unread, self._waiting_since = {}, {}
+
     def observed(self) -> None:
         """Records were taken in that no commit covers yet."""
         if self._uncommitted_since is None:

@@ -1,0 +1,337 @@
+"""The service: topics -> decoder -> Monitor -> outputs, on one thread; start, loop, stop.
+
+What goes wrong with the broker ends in one of two ways. What may pass by itself is tried again while polling goes on.
+What may not, ends the connection: everything in memory is dropped, a new connection is made, and each partition
+resumes from its saved state as after a restart. So there is one way of recovering, and every restart tests it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.exceptions import BrokerError, OffsetLostError, PlumblineError, StalledError, StateError
+from pipeline.records import Alert, Readings, Rejected, Scores
+from pipeline.service.commit import FirstStart, commit
+from pipeline.service.outputs import Outputs, OutputTopics
+from pipeline.service.partitions import Partitions
+from pipeline.service.ports import Clock, Partition, Poll, Record, Sink, Source, StateStore, Stop
+from pipeline.service.stream import Stream
+from pipeline.service.telemetry import Operation, Telemetry
+
+log = logging.getLogger("plumbline.service")
+
+
+class Connection(NamedTuple):
+    """One membership in the group, and the producer that goes with it."""
+
+    source: Source
+    sink: Sink
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """How often, how long and how much; times in seconds."""
+
+    commit_every: float = 30.0
+    stop_within: float = 20.0
+    poll_for: float = 0.5
+    flush_for: float = 5.0
+    retry_after: float = 5.0  # a commit that failed
+    reconnect_after: float = 60.0  # of commits that failed
+    longest_pause: float = 30.0  # between attempts to connect
+    stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
+    in_flight: int = 20_000  # messages under way above which nothing more is read
+    dry_run: bool = False  # show alerts; send, save and commit nothing
+    first_start: FirstStart = field(default_factory=FirstStart)
+
+
+class Service:
+    """Scores topics until it is asked to stop."""
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        connect: Callable[[], Connection],
+        store: StateStore | None,
+        outputs: OutputTopics,
+        telemetry: Telemetry,
+        clock: Clock,
+        stop: Stop,
+        say: Callable[[str], None],
+        settings: ServiceSettings,
+    ) -> None:
+        """`say` is given one sentence for each alert. Nothing is connected before `start`."""
+        self._streams = streams
+        self._connect = connect
+        self._store = None if settings.dry_run else store
+        self._outputs = Outputs(OutputTopics() if settings.dry_run else outputs, say)
+        self._telemetry = telemetry
+        self._clock = clock
+        self._stop = stop
+        self._settings = settings
+        self._partitions = Partitions(streams, self._store, telemetry, settings.first_start)
+        self._connection: Connection | None = None
+        self._pause = 1.0  # seconds before the next attempt to connect
+        self._joined = False  # the group has answered this connection
+        self._held_back = False  # too much is under way: nothing is read
+        self._letters = 0  # sent and not known to be stored
+        self._counts: Counter[str] = Counter()  # since the last commit
+        self._commit_at = 0.0  # on the monotonic clock, as is the next
+        self._failing_since: float | None = None
+
+    def run(self) -> bool:
+        """Start, loop until asked to stop, stop; whether all that was observed is committed."""
+        try:
+            self.start()
+            while not self._stop.asked():
+                self.turn()
+            return self.stop()
+        finally:
+            self._disconnect(1.0)
+
+    def start(self) -> None:
+        """Connect; BrokerError when that is not possible."""
+        self._connection = self._connect()
+        self._commit_at = self._clock.monotonic() + self._settings.commit_every
+
+    def turn(self) -> None:
+        """One round: poll, observe, put out, and commit when it is due."""
+        connection = self._connection or self._connect_again()
+        if connection is None:
+            return
+        try:
+            self._advance(connection)
+        except OffsetLostError as error:
+            self._failed("poll", error)
+            self._resume_elsewhere(connection, [Partition(*key) for key in error.partitions])
+        except BrokerError as error:
+            self._failed("poll", error)
+            self._start_over()
+
+    def stop(self) -> bool:
+        """Commit and leave the group within the time that a stop may take; whether everything is committed."""
+        deadline = self._clock.monotonic() + self._settings.stop_within
+        self._telemetry.health.stopping()
+        done = self._connection is not None and self._last_commit(self._connection, deadline)
+        self._disconnect(1.0)
+        if done:
+            log.info("stopped")
+        else:
+            log.error("stopped without a commit: what came since the last one is observed again at the next start")
+        return done
+
+    def _advance(self, connection: Connection) -> None:
+        poll = connection.source.poll(0.1 if self._held_back else self._settings.poll_for)
+        polled_at = self._clock.monotonic()
+        self._telemetry.polled()
+        self._exchange(connection, poll)
+        for stream in self._streams:
+            brought = {
+                partition: records
+                for partition, records in poll.records.items()
+                if partition.topic == stream.topic and records and partition in self._partitions.held
+            }
+            if brought:
+                self._observe(connection.sink, stream, brought, polled_at)
+        self._telemetry.lag(connection.source.lag_records(), poll.records)
+        self._hold_back(connection)
+        if self._clock.monotonic() >= self._commit_at:
+            self._commit(connection)
+
+    def _exchange(self, connection: Connection, poll: Poll) -> None:
+        """Let go of what is no longer ours, and take on what is."""
+        if poll.revoked and not self._settings.dry_run:
+            try:  # outputs first: a state must not be ahead of them
+                connection.sink.flush(min(1.0, self._settings.flush_for))
+                self._partitions.keep(poll.revoked)
+            except BrokerError as error:
+                self._failed("produce", error)
+        if poll.revoked or poll.lost:
+            gone = {*poll.revoked, *poll.lost}
+            log.info("partitions given up", extra={"facts": {"revoked": len(poll.revoked), "lost": len(poll.lost)}})
+            self._partitions.let_go(gone)
+        ready = self._partitions.take_on(connection.source, poll.assigned)
+        if ready and not self._held_back:
+            connection.source.resume(ready)
+        if poll.assigned or poll.revoked or poll.lost or not self._joined:
+            self._joined = True
+            self._telemetry.assigned(self._partitions.held)
+            for stream in self._streams:
+                self._show(stream)
+
+    def _observe(
+        self, sink: Sink, stream: Stream, brought: Mapping[Partition, Sequence[Record]], polled_at: float
+    ) -> None:
+        """Decode, observe and put out the records of one stream."""
+        records = [record for some in brought.values() for record in some]
+        with self._telemetry.stage("decode"):
+            decoded = stream.decoder.decode(records)
+        with self._telemetry.stage("observe"):
+            scores, alerts = stream.monitor.observe(decoded.readings)
+        in_hand = self._clock.monotonic() - polled_at
+        if in_hand > self._settings.stale_after:
+            raise StalledError(f"records were in hand for {in_hand:.0f} s and may be somebody else's by now")
+        readings, rejected = decoded.readings, decoded.rejected
+        below = self._partitions.quiet(brought)
+        if below is not None:
+            aloud = readings.offset >= below[readings.partition]
+            readings, scores = readings[aloud], scores[aloud]
+            alerts = [alert for alert in alerts if alert.offset >= below[alert.partition]]
+            rejected = tuple(one for one in rejected if records[one.row].offset >= below[records[one.row].partition])
+        with self._telemetry.stage("emit"):
+            detector, outputs = stream.monitor.detector, self._outputs
+            outputs.alerts(sink, alerts)
+            outputs.scores(sink, detector.names, detector.clock, readings, scores)
+            taken, refused = outputs.dead_letters(sink, [(records[one.row], one) for one in rejected])
+        self._letters += taken
+        self._telemetry.dead_letters(refused, ok=False)
+        self._count(stream, readings, scores, alerts, rejected)
+        self._counts["replayed"] += len(records) - len(readings) - len(rejected)
+        self._partitions.advance(brought)
+
+    def _count(
+        self,
+        stream: Stream,
+        readings: Readings,
+        scores: Scores,
+        alerts: Sequence[Alert],
+        rejected: Sequence[Rejected],
+    ) -> None:
+        if len(readings):
+            self._telemetry.observed(stream.detector, readings, scores, alerts)
+        self._telemetry.rejected(stream.detector, rejected)
+        self._show(stream)
+        self._counts["readings"] += len(readings)
+        self._counts["scored"] += int(np.count_nonzero(scores.scored))
+        self._counts["alerts"] += len(alerts)
+        self._counts["invalid"] += len(rejected)
+
+    def _show(self, stream: Stream) -> None:
+        """What the monitor holds now."""
+        monitor = stream.monitor
+        self._telemetry.held(stream.detector, len(monitor), monitor.open_incidents(), monitor.tally().held_back)
+
+    def _hold_back(self, connection: Connection) -> None:
+        """Read nothing while too much is under way to the broker, and go on when half of it has arrived."""
+        under_way, held = connection.sink.in_flight(), list(self._partitions.held)
+        if not self._held_back and under_way > self._settings.in_flight:
+            connection.source.pause(held)
+            self._held_back = True
+        elif self._held_back and under_way <= self._settings.in_flight // 2:
+            connection.source.resume(held)
+            self._held_back = False
+
+    def _commit(self, connection: Connection) -> bool:
+        """Flush, save, commit, or say why not; a commit that failed is tried again soon."""
+        now = self._clock.monotonic()
+        self._commit_at = now + self._settings.commit_every
+        if self._settings.dry_run:
+            return self._tell("dry run: nothing is sent, saved or committed", {})
+        try:
+            with self._telemetry.stage("commit"):
+                done = commit(
+                    connection.source,
+                    connection.sink,
+                    self._store,
+                    self._partitions.held,
+                    self._settings.flush_for,
+                    self._clock,
+                    self._telemetry,
+                )
+        except (BrokerError, StateError) as error:
+            self._not_committed(error, now)
+            return False
+        self._failing_since = None
+        self._pause = 1.0
+        self._telemetry.committed(ok=True)
+        self._telemetry.dead_letters(self._letters, ok=True)
+        self._letters = 0
+        return self._tell("committed", done.facts())
+
+    def _not_committed(self, error: PlumblineError, now: float) -> None:
+        """Note a failed commit; where the broker is at fault for long, nothing else is left than to start over."""
+        self._telemetry.committed(ok=False)
+        log.error("not committed", extra={"facts": {"reason": str(error)}})
+        self._commit_at = self._clock.monotonic() + self._settings.retry_after
+        if isinstance(error, BrokerError):
+            self._failing_since = now if self._failing_since is None else self._failing_since
+            if now - self._failing_since >= self._settings.reconnect_after:
+                self._start_over()
+
+    def _last_commit(self, connection: Connection, deadline: float) -> bool:
+        """Commit before leaving; once more while there is time, for a group may just be rebalancing."""
+        while not self._commit(connection):
+            if self._connection is None or self._clock.monotonic() + self._settings.stop_within / 2 > deadline:
+                return False
+            try:
+                self._exchange(connection, connection.source.poll(self._settings.poll_for))
+            except BrokerError as error:
+                self._failed("poll", error)
+                return False
+        return True
+
+    def _tell(self, what: str, facts: Mapping[str, object]) -> bool:
+        """One line for a commit."""
+        counted = {name: self._counts[name] for name in ("readings", "scored", "alerts", "invalid")}
+        if self._counts["replayed"]:
+            counted["replayed"] = self._counts["replayed"]
+        log.info(what, extra={"facts": {**counted, **facts}})
+        self._counts.clear()
+        return True
+
+    def _failed(self, operation: Operation, error: PlumblineError) -> None:
+        self._telemetry.kafka_error(operation)
+        log.error("broker failed", extra={"facts": {"at": operation, "reason": str(error)}})
+
+    def _resume_elsewhere(self, connection: Connection, lost: Sequence[Partition]) -> None:
+        """The records at these offsets are gone: begin as after a restart, with what the log holds now."""
+        self._partitions.let_go(lost)
+        try:
+            ready = self._partitions.take_on(connection.source, lost)
+            connection.source.resume(ready)
+        except BrokerError as error:
+            self._failed("metadata", error)
+            self._start_over()
+
+    def _start_over(self) -> None:
+        """Drop everything in memory and the connection; the next turn makes a new one and resumes from saved state."""
+        self._partitions.let_go(list(self._partitions.held))
+        self._telemetry.assigned(())
+        self._telemetry.health.disconnected()
+        self._telemetry.dead_letters(self._letters, ok=False)
+        self._letters = 0
+        self._failing_since = None
+        self._held_back = self._joined = False
+        self._disconnect(1.0)
+
+    def _connect_again(self) -> Connection | None:
+        """A new connection after a pause that grows; None when there is none yet."""
+        self._stop.wait(self._pause)
+        self._telemetry.health.turned()
+        if self._stop.asked():
+            return None
+        try:
+            self._connection = self._connect()
+        except BrokerError as error:
+            self._failed("metadata", error)
+            self._pause = min(2 * self._pause, self._settings.longest_pause)
+            return None
+        self._commit_at = self._clock.monotonic() + self._settings.commit_every
+        log.info("connected again")
+        return self._connection
+
+    def _disconnect(self, timeout_seconds: float) -> None:
+        """Leave the group and let go of the producer; what fails here shows when the next connection resumes."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(BrokerError):
+                connection.source.close(timeout_seconds)
+            with suppress(BrokerError):
+                connection.sink.close(timeout_seconds)
