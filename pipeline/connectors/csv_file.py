@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,17 +16,17 @@ from pipeline.formats.frames import LABEL, SERIES, TIMESTAMP, FrameMapping
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+: invalid value '(.*)'")
 
 
-def types(path: Path, mapping: FrameMapping) -> dict[str, pa.DataType]:
+def types(path: Path, mapping: FrameMapping) -> pa.Schema:
     """The type of each column; DataError when there are no rows, or text where a number is needed."""
-    start = _open(path, {SERIES: pa.string()}).read_next_batch()
-    if start.num_rows == 0:
+    start = next(_open(path, {SERIES: pa.string()}), None)
+    if start is None:
         raise DataError("there are columns and no rows")
     if TIMESTAMP in start.schema.names:  # else it is no table of readings at all, which the layout says better
         _check(start, mapping)
-    return {column.name: _type(column) for column in start.schema}
+    return pa.schema([pa.field(column.name, _type(column)) for column in start.schema])
 
 
-def batches(path: Path, types: Mapping[str, pa.DataType], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, types: pa.Schema, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows in order, in pieces of about a megabyte, with these columns in this order."""
     yield from _open(path, types, columns)
 
@@ -40,7 +40,7 @@ def text_among_numbers(error: Exception, columns: Sequence[str]) -> str | None:
 
 
 def _open(
-    path: Path, types: Mapping[str, pa.DataType], columns: list[str] | None = None
+    path: Path, types: pa.Schema | dict[str, pa.DataType], columns: list[str] | None = None
 ) -> pyarrow.csv.CSVStreamingReader:
     """A stream of batches; types that are not given are guessed from the first."""
     return pyarrow.csv.open_csv(
@@ -60,10 +60,10 @@ def _type(column: pa.Field) -> pa.DataType:
 
 def _check(start: pa.RecordBatch, mapping: FrameMapping) -> None:
     """Refuse text among numbers by its place: `not numeric` alone would leave a person searching."""
-    for column in start.schema:
+    for column, values in zip(start.schema, start.columns, strict=True):
         if column.name in (SERIES, *mapping.ignore) or not pa.types.is_string(column.type):
             continue
-        texts = start.column(column.name).to_pylist()
+        texts = values.to_pylist()
         if column.name == TIMESTAMP:
             if times.parse(texts[0].strip(), times.zone(mapping.timezone)) is None:
                 raise DataError(f"line 2: timestamp {texts[0]!r} is neither ISO 8601 nor a whole number")

@@ -25,7 +25,9 @@ class ParquetSink:
         self._writer = pyarrow.parquet.ParquetWriter(self._beside, schema, compression="zstd")
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Take rows that follow those before; the batch has the sink's columns and types."""
+        """Take rows that follow those before; ValueError unless they have the sink's columns and types."""
+        if not batch.schema.equals(self._schema):
+            raise ValueError(f"{self.path}: columns {batch.schema.names} are not those of {self._schema.names}")
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self.rows += batch.num_rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class Table:
     name: str  # of the series, where no column says it
     rows: int | None  # known of Parquet; None of CSV
     layout: Layout
-    types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of the columns of a CSV file
+    types: pa.Schema | None = None  # of the columns of a CSV file
 
     def batches(self, rows: int = ROWS_AT_ONCE) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most so many at once, with the columns of the layout."""
@@ -43,7 +43,7 @@ class Table:
                     yield batch.select(self.layout.columns).slice(start, rows)
 
     def _read(self, rows: int) -> Iterator[pa.RecordBatch]:
-        if self.rows is None:
+        if self.types is not None:
             yield from csv_file.batches(self.path, self.types, self.layout.columns)
         else:
             with pyarrow.parquet.ParquetFile(self.path) as file:
@@ -239,13 +239,11 @@ def _open(path: Path, name: str, mapping: FrameMapping) -> Table:
             raise DataError("the file is empty")
         if path.suffix == ".parquet":
             with pyarrow.parquet.ParquetFile(path) as file:
-                rows, types, schema = file.metadata.num_rows, {}, file.schema_arrow
-        else:
-            rows, types = None, csv_file.types(path, mapping)
-            schema = pa.schema(list(types.items()))
-        if rows == 0:
-            raise DataError("there are columns and no rows")
-        return Table(path, name, rows, mapping.layout(schema), types)
+                if file.metadata.num_rows == 0:
+                    raise DataError("there are columns and no rows")
+                return Table(path, name, file.metadata.num_rows, mapping.layout(file.schema_arrow))
+        types = csv_file.types(path, mapping)
+        return Table(path, name, None, mapping.layout(types), types)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def _ongoing(alert: Alert) -> list[str]:
     return [
         "a value is out of its valid range" if alert.because == "range" else "",
         _reading(alert.channels[0], _when(alert.at, alert.clock)),
-        _rarity(alert) + (f", by a deviation of some {alert.span} readings" if alert.because == "sustained" else ""),
+        _rarity(alert) and _rarity(alert) + _lasting(alert),
         _contributions(alert),
         f"open since {_when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
     ]
@@ -136,6 +136,10 @@ def _rarity(alert: Alert) -> str:
         return ""
     coarse = 10 ** max(len(str(alert.one_in)) - 2, 0)
     return f"rarer than 1 in {alert.one_in // coarse * coarse:,} readings"
+
+
+def _lasting(alert: Alert) -> str:
+    return f", by a deviation of some {alert.span} readings" if alert.because == "sustained" else ""
 
 
 def _contributions(alert: Alert) -> str:

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.formats.mapping import InputMapping, Part, SeriesMapping, TimeMapping, pattern_of
+
+
+def test_a_series_is_named_by_the_key_or_else_the_topic_unless_the_mapping_says_more():
+    assert SeriesMapping().parts() == (Part("key_or_topic"),)
+    assert SeriesMapping(topic=True).parts() == (Part("topic"),)
+    assert SeriesMapping(field="machine.pump").parts() == (Part("field", path=("machine", "pump")),)
+
+
+def test_a_template_is_taken_apart_into_text_and_fields():
+    assert SeriesMapping(template="{site}/{machine.pump}@{key}").parts() == (
+        Part("field", path=("site",)),
+        Part("text", "/"),
+        Part("field", path=("machine", "pump")),
+        Part("text", "@"),
+        Part("key"),
+    )
+
+
+def test_a_name_is_matched_against_its_template():
+    pattern = pattern_of(SeriesMapping(template="{site}/{pump}").parts())
+
+    assert pattern.fullmatch("north/7").groups() == ("north", "7")
+    assert pattern.fullmatch("north") is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: SeriesMapping(field="pump", key=True), "more than one source"),
+        (lambda: SeriesMapping(template="pump"), "at least one field in braces"),
+        (lambda: SeriesMapping(template="{pump"), "expected '}'"),
+        (lambda: SeriesMapping(template="{pump:3}"), "stands alone in its braces"),
+        (lambda: SeriesMapping(field="a..b"), "field is 'a..b'"),
+        (lambda: TimeMapping(unit="minutes"), "time unit is 'minutes': one of iso8601, s, ms"),
+        (lambda: TimeMapping(timezone="Nowhere"), "timezone is 'Nowhere'"),
+        (lambda: InputMapping(format="avro"), "format is 'avro'"),
+        (lambda: InputMapping(shape="tall"), "shape is 'tall'"),
+        (lambda: InputMapping(max_bytes=0), "max_bytes is 0"),
+        (lambda: InputMapping(channels={"a": "x", "b": "x"}), "fields 'x' and 'x' collide"),
+        (lambda: InputMapping(channels={"a": "x", "b": "x.y"}), "fields 'x' and 'x.y' collide"),
+        (lambda: InputMapping(channels={"a": "timestamp"}), "fields 'timestamp' and 'timestamp' collide"),
+        (lambda: InputMapping(channels={"a": "x"}).paths(["b"]), "'a', which the detector does not have: b"),
+        (lambda: InputMapping(shape="long").paths(["a", "b"]), "shape is long, which has one channel; here are 2"),
+    ],
+)
+def test_a_mapping_that_cannot_be_meant_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
+
+
+def test_a_channel_that_is_not_mapped_is_its_own_field_dots_and_all():
+    paths = InputMapping(channels={"temp": "sensors.t"}).paths(["temp", "flow.1"])
+
+    assert paths == [("sensors", "t"), ("flow.1",)]
