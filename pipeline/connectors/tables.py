@@ -85,36 +85,55 @@ class Tables:
 
         `last` has the last sample number of series that go on from before; it is for index clocks only.
         """
+        for file, lane in self.lanes(last, rows):
+            for batch, decoded in lane:
+                yield file, batch, decoded
+
+    def lanes(
+        self, last: Mapping[str, int] | None = None, rows: int = ROWS_AT_ONCE
+    ) -> list[tuple[Table, Iterator[tuple[pa.RecordBatch, Decoded]]]]:
+        """Each file with its batches, as in `decoded`; files of different series may be read side by side."""
         decoder = FrameDecoder(self.mapping, self.files[0].layout)
         continuation = Continuation(last or {})
-        for file in self.files:
+        return [(file, self._lane(file, decoder, continuation, rows)) for file in self.files]
+
+    def _lane(
+        self, file: Table, decoder: FrameDecoder, continuation: Continuation, rows: int
+    ) -> Iterator[tuple[pa.RecordBatch, Decoded]]:
+        row, of_file = 0, continuation.file()
+        for batch in file.batches(rows):
             decoder.layout = file.layout
-            continuation.next_file()
-            row = 0
-            for batch in file.batches(rows):
-                decoded = decoder.decode(batch, file.name, row)
-                if self.clock == "index":
-                    decoded = replace(decoded, readings=continuation.shift(decoded.readings))
-                yield file, batch, decoded
-                row += batch.num_rows
+            decoded = decoder.decode(batch, file.name, row)
+            if self.clock == "index":
+                decoded = replace(decoded, readings=of_file.shift(decoded.readings))
+            yield batch, decoded
+            row += batch.num_rows
+
+    @property
+    def series(self) -> tuple[str, ...] | None:
+        """The series of the files where each is one, in order and with repetitions; None where a column names them."""
+        if any(file.layout.series for file in self.files):
+            return None
+        return tuple(file.name for file in self.files)
 
 
 class Continuation:
     """Sample numbers that restart in the next file go on at last + 1, so that two files of a series are one history."""
 
     def __init__(self, last: Mapping[str, int]) -> None:
-        self._last = dict(last)  # the highest sample number of each series
-        self._shift: dict[str, int] = {}  # of the series of this file
+        self._last = dict(last)  # the highest sample number of each series, over all files
+        self._shift: dict[str, int] = {}  # of the series of one file
 
-    def next_file(self) -> None:
-        """Say that the readings to come are of another file."""
-        self._shift = {}
+    def file(self) -> Continuation:
+        """The same for the readings of one more file."""
+        one = Continuation({})
+        one._last = self._last
+        return one
 
     def shift(self, readings: Readings) -> Readings:
         """The same readings, each at its place in the history of its series."""
         at = readings.at.copy()
-        for code in np.unique(readings.series):
-            name, mine = readings.names[code], readings.series == code
+        for name, mine in _by_series(readings):
             if name not in self._shift:
                 first = int(at[mine][0])
                 self._shift[name] = max(self._last.get(name, first - 1) + 1 - first, 0)
@@ -153,9 +172,8 @@ def read_histories(tables: Tables) -> Histories:
         counts.update(rejected.reason for rejected in decoded.rejected)
         if decoded.rejected and example is None:
             example = _shown(file, batch, decoded.rejected[0])
-        for code in np.unique(decoded.readings.series):
-            mine = decoded.readings[decoded.readings.series == code]
-            parts.setdefault(mine.names[code], []).append(mine)
+        for name, rows in _by_series(decoded.readings):
+            parts.setdefault(name, []).append(decoded.readings[rows])
     if not parts:
         raise DataError(f"{tables.files[0].path}: no row is a reading; the first: {example}")
     whole = {name: join(readings) for name, readings in parts.items()}
@@ -166,6 +184,16 @@ def read_histories(tables: Tables) -> Histories:
         rejected=counts,
         example=example,
     )
+
+
+def _by_series(readings: Readings) -> Iterator[tuple[str, Ints]]:
+    """Each series that occurs, with its rows in order."""
+    if not len(readings):
+        return
+    order = np.argsort(readings.series, kind="stable")
+    borders = np.flatnonzero(np.diff(readings.series[order])) + 1
+    for rows in np.split(order, borders):
+        yield readings.names[readings.series[rows[0]]], rows
 
 
 def _shown(file: Table, batch: pa.RecordBatch, rejected: Rejected) -> str:

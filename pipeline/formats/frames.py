@@ -272,7 +272,7 @@ def table_of(frame: Any) -> pa.Table:
     """Any frame that speaks the Arrow interface, of pandas, polars or pyarrow; an index named `timestamp` counts."""
     try:
         return pa.table(frame)
-    except (TypeError, pa.ArrowException) as error:
+    except (TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"this {type(frame).__name__} is no frame with typed columns: {error}") from error
 
 

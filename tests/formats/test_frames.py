@@ -250,9 +250,10 @@ def test_a_frame_with_a_row_that_is_no_reading_is_refused_at_the_first():
         readings_of(frame)
 
 
-def test_what_is_no_frame_is_refused():
-    with pytest.raises(DataError, match="this int is no frame"):
-        table_of(7)
+@pytest.mark.parametrize("thing", [7, None, [1, 2], np.zeros((2, 2)), pd.DataFrame({"mixed": [1, "a"]})])
+def test_what_is_no_frame_with_typed_columns_is_refused(thing):
+    with pytest.raises(DataError, match=f"this {type(thing).__name__} is no frame with typed columns"):
+        table_of(thing)
 
 
 @pytest.mark.parametrize("clock", ["time", "index"])
