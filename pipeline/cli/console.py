@@ -35,6 +35,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 channel, 2 channels, 3 series."""
+    plural = thing if number == 1 or thing.endswith("s") else f"{thing}s"
+    return f"{number:,} {plural}"
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
     """Rows of texts in columns, the last one as long as it is; every row as many texts as the first."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

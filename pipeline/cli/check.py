@@ -1,0 +1,145 @@
+"""`plumbline check`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.bundle import load
+from pipeline.cli.console import counted, say, table
+from pipeline.cli.inspect import step_in_words
+from pipeline.detector.detector import Detector
+from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
+from pipeline.monitor.monitor import Monitor
+from pipeline.settings import DetectorSettings, Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    aspect: str
+    words: str
+    code: int = 0  # the exit code that it alone would give: 0 fine, 1 will fail, 2 is wrong
+
+
+def check(config: Path, /, *, connect: bool = False) -> int:
+    """Say whether a configuration will run, before it does.
+
+    Reads the settings, loads the bundles that they name, and holds the two against each other. Everything is looked
+    at, also after a problem; the exit code is 0 when all of it will run.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    connect
+        Also reach Kafka and look for the topics.
+    """
+    settings = load_settings(config)
+    findings = [found for each in settings.detectors.values() for found in _detector(each, settings.path)]
+    findings += _kafka(settings, connect)
+    say(f"{config}: {counted(len(settings.detectors), 'detector')}")
+    say(table([(each.subject, each.aspect, _marked(each)) for each in findings], indent="  "))
+    problems = [each for each in findings if each.code]
+    say(f"{counted(len(problems), 'problem')}: it will not run" if problems else "it will run")
+    return max((each.code for each in problems), default=0)
+
+
+def _marked(finding: Finding) -> str:
+    return f"PROBLEM {finding.words}" if finding.code else finding.words
+
+
+def _failed(subject: str, aspect: str, error: PlumblineError) -> Finding:
+    return Finding(subject, aspect, str(error), 2 if isinstance(error, SettingsError | DataError) else 1)
+
+
+def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
+    name = settings.name
+    if settings.bundle is None:
+        yield Finding(name, "bundle", "none is named: enough for train and backtest, not for serve")
+        return
+    if not settings.bundle.exists():
+        words = f"{settings.bundle} is not there yet: plumbline train {config} --data FILES --out {settings.bundle}"
+        yield Finding(name, "bundle", words, 1)
+        return
+    try:
+        detector = load(settings.bundle)
+    except PlumblineError as error:
+        yield _failed(name, "bundle", error)
+        return
+    yield Finding(name, "bundle", f"{settings.bundle}: {_in_words(detector)}")
+    yield _channels(settings, detector)
+    yield _promise(settings, detector)
+    yield from _input(settings, detector)
+
+
+def _in_words(detector: Detector) -> str:
+    return (
+        f"{counted(len(detector.channels), 'channel')}, {len(detector.series)} series, {step_in_words(detector)}, "
+        f"digest {detector.digest[:12]}"
+    )
+
+
+def _channels(settings: DetectorSettings, detector: Detector) -> Finding:
+    lacking = [name for name in detector.names if name not in settings.channels]
+    besides = [name for name in settings.channels if name not in detector.names]
+    if not settings.channels or not (lacking or besides):
+        return Finding(settings.name, "channels", ", ".join(detector.names[:12]) + ", ..." * (len(detector.names) > 12))
+    words = f"other than the bundle's: lacking {', '.join(lacking) or 'none'}, besides {', '.join(besides) or 'none'}"
+    return Finding(settings.name, "channels", f"{words}; mend the list or fit the detector again", 2)
+
+
+def _promise(settings: DetectorSettings, detector: Detector) -> Finding:
+    try:
+        target = Monitor(detector, settings.policy, name=settings.name).target
+    except SettingsError as error:
+        return _failed(settings.name, "policy", error)
+    return Finding(settings.name, "policy", f"one reading in {1 / target:,.0f} may exceed the bar of a series")
+
+
+def _input(settings: DetectorSettings, detector: Detector) -> Iterator[Finding]:
+    mapping = settings.input
+    if mapping is None:
+        yield Finding(settings.name, "input", "no topic is named: enough for train and backtest, not for serve")
+        return
+    try:
+        mapping.paths(detector.names)
+    except ValueError as error:
+        yield Finding(settings.name, "input", str(error), 2)
+        return
+    if mapping.time.clock != detector.clock:
+        words = (
+            f"time unit {mapping.time.unit} is a clock of {mapping.time.clock}, the bundle's clock is {detector.clock}"
+        )
+        yield Finding(settings.name, "input", f"{words}: mend the unit", 2)
+        return
+    yield Finding(settings.name, "input", f"topic {settings.topic}, {mapping.format}, {mapping.shape}")
+
+
+def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
+    topics = list(dict.fromkeys(each.topic for each in settings.detectors.values() if each.topic is not None))
+    if settings.kafka is None:
+        wrong = 2 if connect else 0
+        yield Finding("kafka", "", "no section kafka: enough for train and backtest, not for serve", wrong)
+        return
+    yield Finding("kafka", "group", settings.kafka.group_id)
+    if not connect:
+        yield Finding("kafka", "brokers", f"{settings.kafka.bootstrap_servers}, not tried: --connect does")
+        return
+    from pipeline.cli.broker import cluster_of  # here: without --connect no Kafka client is loaded
+    from pipeline.connectors.kafka_reader import TopicReader
+
+    try:
+        cluster = cluster_of(settings, "check --connect", os.environ)
+        for topic in topics:
+            reader = TopicReader(cluster, topic)
+            reader.close()
+            yield Finding("kafka", "input", f"topic {topic}: {reader.total:,} records")
+    except (SettingsError, BrokerError) as error:
+        yield _failed("kafka", "brokers", error)
+        return
+    yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers} answer")

@@ -1,0 +1,114 @@
+"""Histories to a detector, while a person watches: for `train` and `backtest`. Needs torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.cli.console import Progress as Bar
+from pipeline.cli.console import note, progress
+from pipeline.connectors.tables import Tables, read_histories
+from pipeline.detector.detector import Detector
+from pipeline.detector.fit_settings import FitSettings
+from pipeline.exceptions import StateError
+from pipeline.training.fit import Calibrating, fitting
+from pipeline.training.history import History
+from pipeline.training.loop import Progress
+from pipeline.training.preparing import fingerprint
+from pipeline.training.resume import Resume, decode, encode
+
+
+def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = None) -> Detector:
+    """Learn from all rows of the tables; progress and what was left out go to standard error.
+
+    With a `resume_file` an interrupted training goes on from it when it is asked for again; it is removed at the end.
+    """
+    found = read_histories(tables)
+    histories = [History(each.name, each.at, each.values, each.missing) for each in found.series]
+    rows = sum(len(each) for each in histories)
+    taken = "times" if found.clock == "time" else "sample numbers"
+    note(
+        f"{rows:,} readings of {len(found.channels)} channels in {len(histories)} series; timestamps taken for {taken}"
+    )
+    if found.rejected:
+        counts = ", ".join(f"{count} {reason}" for reason, count in found.rejected.items())
+        note(f"{sum(found.rejected.values())} rows are no readings ({counts}); the first: {found.example}")
+    training = _digest(histories, found.channels, settings)
+    resume = None if resume_file is None else _read(resume_file, training)
+    steps = fitting(histories, found.channels, found.clock, settings, resume=resume)
+    detector = _watched(steps, settings, _keeper(resume_file, training))
+    if resume_file is not None:
+        resume_file.unlink(missing_ok=True)
+    _say_left_out(detector)
+    return detector
+
+
+def _watched(
+    steps: Generator[Progress | Calibrating, None, Detector], settings: FitSettings, keep: Callable[[Resume], None]
+) -> Detector:
+    with ExitStack() as bars:
+        bar: Bar = bars.enter_context(progress("training", settings.steps))
+        calibrating = False
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                detector: Detector = end.value
+                return detector
+            if isinstance(step, Progress):
+                keep(step.resume)
+                bar.to(step.step, _in_words(step))
+                continue
+            if not calibrating:
+                bars.close()
+                bar, calibrating = bars.enter_context(progress("calibrating", step.of)), True
+            bar.to(step.done)
+
+
+def _in_words(step: Progress) -> str:
+    stopped = ", no more gain" if step.last and step.step < step.of else ""
+    return f"loss {step.loss:.4f}, validation {step.validation:.4f}, {step.items_per_second:,.0f} readings/s{stopped}"
+
+
+def _say_left_out(detector: Detector) -> None:
+    figures = detector.figures
+    if figures["left_out"]:
+        note(f"{figures['left_out']:,} readings were late, double or without a value: left out")
+    if figures["short_series"]:
+        names = ", ".join(figures["short_series"][:12])
+        note(f"too short for a calibration of their own, and only lent to the network: {names}")
+
+
+def _digest(histories: list[History], channels: tuple[str, ...], settings: FitSettings) -> str:
+    """What tells this training from any other."""
+    words = [fingerprint(histories), channels, {**asdict(settings), "roles": dict(settings.roles)}]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def _read(file: Path, training: str) -> Resume | None:
+    try:
+        resume = decode(file.read_bytes(), training)
+    except FileNotFoundError:
+        return None
+    except StateError as error:
+        raise StateError(f"{file}: {error}") from error
+    note(f"going on from step {resume.step}, where {file} left it")
+    return resume
+
+
+def _keeper(file: Path | None, training: str) -> Callable[[Resume], None]:
+    """What writes the resume file, whole or not at all; nothing without a file."""
+    if file is None:
+        return lambda _: None
+
+    def keep(resume: Resume) -> None:
+        beside = file.with_name(f"{file.name}.new")
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(encode(resume, training))
+        beside.replace(file)
+
+    return keep

@@ -1,0 +1,75 @@
+"""`plumbline train`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.bundle import MANIFEST, save
+from pipeline.cli.columns import detector_settings, open_files
+from pipeline.cli.console import counted, note, say
+from pipeline.cli.inspect import step_in_words
+from pipeline.exceptions import SettingsError
+
+
+def train(
+    config: Path | None = None,
+    /,
+    *,
+    data: list[Path],
+    out: Path,
+    channels: list[str] | None = None,
+    ignore: list[str] | None = None,
+    detector: str | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Learn from a history what normal looks like: a bundle.
+
+    The history is Parquet or CSV with a column timestamp, one column a channel and, where a file holds several series,
+    a column series; a column label is never read. An interrupted training goes on when the same command is given again.
+
+    Parameters
+    ----------
+    config
+        A configuration; without one the defaults hold.
+    data
+        Files and folders; all below a folder is read.
+    out
+        The folder that becomes the bundle.
+    channels
+        Only these columns.
+    ignore
+        Not these columns.
+    detector
+        Which of the configuration's detectors.
+    device
+        auto, cpu or cuda.
+    seed
+        Of the first weights and the order of the chunks.
+    """
+    settings = detector_settings(config, detector)
+    if out.exists() and not (out / MANIFEST).is_file():
+        raise SettingsError(f"{out} exists and is no bundle: it has no {MANIFEST}; choose another folder for --out")
+    tables = open_files(data, settings, channels, ignore)
+    fit = replace(
+        settings.fit,
+        device=settings.fit.device if device is None else device,
+        seed=settings.fit.seed if seed is None else seed,
+    )
+    from pipeline.cli.fitting import fitted  # here: torch takes seconds, which --help and a wrong option need not wait
+
+    resume_file = out.with_name(f"{out.name}.resume")
+    try:
+        learnt = fitted(tables, fit, resume_file)
+    except KeyboardInterrupt:
+        if resume_file.exists():
+            note(f"interrupted: the same command goes on from {resume_file}")
+        raise
+    save(learnt, out)
+    figures = learnt.figures
+    say(
+        f"{out}: {counted(len(learnt.channels), 'channel')}, {len(learnt.series)} series, {step_in_words(learnt)}; "
+        f"learnt from {figures['readings']:,} readings in {figures['training_seconds']:.0f} s"
+    )
+    say(f"  plumbline backtest --bundle {out} --test LATER-FILES --out report")
