@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.cli.console import Progress as Bar
-from pipeline.cli.console import note, progress
-from pipeline.connectors.tables import Tables, read_histories
+from pipeline.cli.console import counted, note, progress
+from pipeline.connectors.tables import Histories, Tables, read_histories
 from pipeline.detector.detector import Detector
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import StateError
@@ -29,14 +29,7 @@ def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = Non
     """
     found = read_histories(tables)
     histories = [History(each.name, each.at, each.values, each.missing) for each in found.series]
-    rows = sum(len(each) for each in histories)
-    taken = "times" if found.clock == "time" else "sample numbers"
-    note(
-        f"{rows:,} readings of {len(found.channels)} channels in {len(histories)} series; timestamps taken for {taken}"
-    )
-    if found.rejected:
-        counts = ", ".join(f"{count} {reason}" for reason, count in found.rejected.items())
-        note(f"{sum(found.rejected.values())} rows are no readings ({counts}); the first: {found.example}")
+    _say_found(found)
     training = _digest(histories, found.channels, settings)
     resume = None if resume_file is None else _read(resume_file, training)
     steps = fitting(histories, found.channels, found.clock, settings, resume=resume)
@@ -72,6 +65,17 @@ def _watched(
 def _in_words(step: Progress) -> str:
     stopped = ", no more gain" if step.last and step.step < step.of else ""
     return f"loss {step.loss:.4f}, validation {step.validation:.4f}, {step.items_per_second:,.0f} readings/s{stopped}"
+
+
+def _say_found(found: Histories) -> None:
+    rows = sum(len(series.at) for series in found.series)
+    channels = counted(len(found.channels), "channel")
+    taken = "times" if found.clock == "time" else "sample numbers"
+    note(f"{rows:,} readings of {channels} in {len(found.series)} series; timestamps taken for {taken}")
+    if found.rejected:
+        counts = ", ".join(f"{count} {reason}" for reason, count in found.rejected.items())
+        refused = counted(sum(found.rejected.values()), "row")
+        note(f"{refused} left out, for they are no readings ({counts}); the first: {found.example}")
 
 
 def _say_left_out(detector: Detector) -> None:

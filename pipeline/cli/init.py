@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.cli.columns import open_files
-from pipeline.cli.console import say
+from pipeline.cli.console import counted, say
 from pipeline.cli.proposal import Proposal, configuration
 from pipeline.cli.survey import survey
 from pipeline.connectors.tables import Tables
@@ -60,7 +60,9 @@ def init(
     parse_settings(text, out)
     out.write_text(text, encoding="utf-8")
     seen = proposal.survey
-    say(f"{out}: {len(seen.channels)} channels, {len(seen.series)} series, looked at {seen.readings:,} readings")
+    say(
+        f"{out}: {counted(len(seen.channels), 'channel')}, {len(seen.series)} series, looked at {seen.readings:,} readings"
+    )
     for step in proposal.next_steps(str(out)):
         say(f"  {step}")
 
