@@ -26,7 +26,7 @@ class Deadlines:
     """How long each thing may take before a probe hears of it, in seconds."""
 
     turn: float = 120.0  # between two turns of the loop; joining a group may take one minute of it
-    commit: float = 180.0  # between observing a reading and committing it
+    commit: float = 180.0  # between a reading, or a commit that failed, and the next commit that succeeds
     stuck: float = 300.0  # without a record read from a partition that has unread ones
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Health:
         self._lock = Lock()
         self._turned_at = clock.monotonic()
         self._assigned: frozenset[Partition] | None = None  # None: not yet a member of the group
-        self._uncommitted_since: float | None = None
+        self._commit_due_since: float | None = None
         self._waiting_since: dict[
             Partition, float
         ] = {}  # since when a partition's unread records wait for the first read
@@ -68,14 +68,14 @@ class Health:
             self._assigned = None
             self._unread, self._waiting_since = {}, {}
 
-    def observed(self) -> None:
-        """Records were taken in that no commit covers yet."""
-        if self._uncommitted_since is None:
-            self._uncommitted_since = self._clock.monotonic()
+    def commit_due(self) -> None:
+        """Records were taken in that no commit covers yet, or a commit failed."""
+        if self._commit_due_since is None:
+            self._commit_due_since = self._clock.monotonic()
 
     def committed(self) -> None:
         """All that was observed is committed."""
-        self._uncommitted_since = None
+        self._commit_due_since = None
 
     def unread(self, remaining: Mapping[Partition, int], read: Collection[Partition]) -> None:
         """How many records wait in each partition after a poll that brought records of the partitions `read`."""
@@ -105,15 +105,13 @@ class Health:
         if not (healthy := self.healthy()).ok:
             return healthy
         with self._lock:
-            assigned, since = self._assigned, self._uncommitted_since
+            assigned, since = self._assigned, self._commit_due_since
             stuck = self._stuck()
         if assigned is None:
             return Answer(False, "starting: the consumer group has not answered yet; is Kafka reachable?")
         if since is not None and (late := self._clock.monotonic() - since) > self._deadlines.commit:
             limit = self._deadlines.commit
-            return Answer(
-                False, f"readings observed {late:.0f} s ago are not committed; at most {limit:.0f} s are allowed"
-            )
+            return Answer(False, f"a commit has been due for {late:.0f} s; at most {limit:.0f} s are allowed")
         if stuck is not None:
             return Answer(False, stuck)
         if not assigned:

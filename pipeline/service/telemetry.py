@@ -183,7 +183,7 @@ class Telemetry:
             if alert.event == "raised":
                 self._incidents[detector, alert.severity].inc()
         self._watched[detector].observed(readings, scores)
-        self.health.observed()
+        self.health.commit_due()
 
     def rejected(self, detector: str, rejected: Sequence[Rejected]) -> None:
         """Records of a detector's topic were no readings."""
@@ -191,7 +191,7 @@ class Telemetry:
             self._invalid[detector, one.reason].inc()
         if rejected:
             self._readings[detector, "invalid"].inc(len(rejected))
-            self.health.observed()
+            self.health.commit_due()
 
     def held(
         self, detector: str, series: int, open_incidents: Mapping[Severity, int], held_back: Mapping[str, int]
@@ -215,6 +215,8 @@ class Telemetry:
         if ok:
             self._last_commit.set(self._clock.now())
             self.health.committed()
+        else:
+            self.health.commit_due()
 
     def restored(self, reason: Restored) -> None:
         """A partition was assigned and goes on with its state, or without one for this reason."""

@@ -63,13 +63,13 @@ def test_a_loop_that_does_not_turn_is_neither_healthy_nor_ready(health, clock):
 
 def test_readings_that_are_not_committed_in_time_make_it_unready(health, clock):
     health.assigned([FIRST])
-    health.observed()
+    health.commit_due()
     for _ in range(3):
         clock.seconds += 31
         health.turned()
-        health.observed()
+        health.commit_due()
 
-    assert health.ready() == (False, "readings observed 93 s ago are not committed; at most 90 s are allowed")
+    assert health.ready() == (False, "a commit has been due for 93 s; at most 90 s are allowed")
     assert health.healthy().ok
 
     health.committed()
@@ -77,9 +77,20 @@ def test_readings_that_are_not_committed_in_time_make_it_unready(health, clock):
     assert health.ready().ok
 
 
+def test_an_outage_on_a_quiet_topic_shows_in_its_failing_commits(health, clock):
+    health.assigned([FIRST])
+    health.commit_due()
+    clock.seconds += 50
+    health.turned()
+    health.commit_due()
+    clock.seconds += 50
+
+    assert "a commit has been due for 100 s" in health.ready().reason
+
+
 def test_a_quiet_topic_needs_no_commit(health, clock):
     health.assigned([FIRST])
-    health.observed()
+    health.commit_due()
     health.committed()
     clock.seconds += 10_000
     health.turned()

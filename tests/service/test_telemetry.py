@@ -226,7 +226,7 @@ def test_ready_follows_health(telemetry, registry, clock):
     telemetry.polled()
 
     assert value_of(registry, "plumbline_ready") == 0
-    assert "not committed" in telemetry.health.ready().reason
+    assert "a commit has been due for 200 s" in telemetry.health.ready().reason
 
     telemetry.committed(ok=True)
 
