@@ -1,0 +1,63 @@
+import pytest
+
+from pipeline.service.commit import Bounds, FirstStart, Resumption, resumption
+from pipeline.service.ports import SavedState
+
+DIGEST = "d" * 64
+LOG = Bounds(100, 500)
+RULES = FirstStart(replay=50)
+
+
+def state(offset, digest=DIGEST):
+    return SavedState(offset, digest, {})
+
+
+@pytest.mark.parametrize(
+    ("saved", "committed", "expected"),
+    [
+        pytest.param(state(300), 300, Resumption(300, 300, "state"), id="stopped cleanly"),
+        pytest.param(state(300), 250, Resumption(300, 300, "state"), id="ended between saving and committing"),
+        pytest.param(state(200), 300, Resumption(200, 300, "state"), id="others went on meanwhile"),
+        pytest.param(state(300), None, Resumption(300, 300, "state"), id="the group's offsets expired"),
+        pytest.param(state(100), 100, Resumption(100, 100, "state"), id="at the beginning of the log"),
+        pytest.param(state(500), 500, Resumption(500, 500, "state"), id="at the end of the log"),
+        pytest.param(None, None, Resumption(100, 100, "first_start"), id="never started"),
+        pytest.param(None, 300, Resumption(250, 300, "state_missing"), id="no state"),
+        pytest.param(None, 120, Resumption(100, 120, "state_missing"), id="no state and little to replay"),
+        pytest.param(state(300, "e" * 64), 300, Resumption(250, 300, "other_digest"), id="another detector"),
+        pytest.param(state(300, "e" * 64), None, Resumption(250, 300, "other_digest"), id="its outputs are stored"),
+        pytest.param(state(50), 300, Resumption(250, 300, "beyond_retention"), id="the state is too old"),
+        pytest.param(state(50), 60, Resumption(100, 100, "beyond_retention", lost=40), id="records are gone"),
+        pytest.param(None, 60, Resumption(100, 100, "beyond_retention", lost=40), id="records are gone, no state"),
+        pytest.param(state(0), 0, Resumption(100, 100, "beyond_retention", lost=100), id="gone from the first record"),
+        pytest.param(state(800), 300, Resumption(250, 300, "beyond_retention"), id="a state of another log"),
+        pytest.param(state(800), 800, Resumption(100, 100, "beyond_retention"), id="the topic was made anew"),
+        pytest.param(
+            state(300), 800, Resumption(100, 100, "beyond_retention"), id="made anew, the state fits by chance"
+        ),
+        pytest.param(state(800), None, Resumption(100, 100, "beyond_retention"), id="made anew, offsets deleted"),
+    ],
+)
+def test_a_partition_goes_on_where_nothing_is_lost_and_nothing_repeated(saved, committed, expected):
+    assert resumption(saved, committed, LOG, DIGEST, RULES) == expected
+
+
+def test_a_first_start_at_the_end_leaves_out_what_is_there():
+    latest = FirstStart("latest")
+
+    assert resumption(None, None, LOG, DIGEST, latest) == Resumption(500, 500, "first_start")
+    assert resumption(None, 300, LOG, DIGEST, latest).quiet == 300
+
+
+def test_an_unreadable_state_is_called_by_its_name():
+    assert resumption(None, 300, LOG, DIGEST, RULES, corrupt=True).reason == "corrupt"
+    assert resumption(None, None, LOG, DIGEST, RULES, corrupt=True) == Resumption(100, 100, "corrupt")
+
+
+def test_an_empty_topic_begins_at_its_first_offset():
+    assert resumption(None, None, Bounds(0, 0), DIGEST, RULES) == Resumption(0, 0, "first_start")
+
+
+def test_a_negative_replay_is_refused():
+    with pytest.raises(ValueError, match="0 or more"):
+        FirstStart(replay=-1)
