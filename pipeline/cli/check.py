@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bundle import load
+from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, say, table
 from pipeline.cli.inspect import step_in_words
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
 from pipeline.monitor.monitor import Monitor
-from pipeline.settings import DetectorSettings, Settings, load_settings
+from pipeline.settings import DetectorSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.cli.configuration import load_settings
 from pipeline.connectors.tables import Tables, open_tables
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import FrameMapping
-from pipeline.settings import DetectorSettings, load_settings
+from pipeline.settings import DetectorSettings
 from pipeline.settings.problems import nearest
 
 

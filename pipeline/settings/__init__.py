@@ -1,6 +1,6 @@
 """Settings: a YAML file, checked once and strictly, as the parts' own dataclasses."""
 
-from pipeline.settings.load import load_settings, parse_settings, settings_schema
+from pipeline.settings.parse import parse_settings, settings_schema
 from pipeline.settings.settings import (
     DetectorSettings,
     KafkaSettings,
@@ -19,7 +19,6 @@ __all__ = [
     "Settings",
     "StateSettings",
     "TelemetrySettings",
-    "load_settings",
     "parse_settings",
     "settings_schema",
 ]

@@ -1,4 +1,4 @@
-"""From a file to `Settings`: every problem at once, each with its path and what to write instead."""
+"""From text to `Settings`: every problem at once, each with its path and what to write instead."""
 
 from __future__ import annotations
 
@@ -14,19 +14,8 @@ from pipeline.settings.problems import found, problems
 from pipeline.settings.settings import Settings
 
 
-def load_settings(path: Path | str) -> Settings:
-    """The settings in a YAML file; SettingsError names everything that is wrong with it."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    return parse_settings(text, Path(path))
-
-
 def parse_settings(text: str, path: Path) -> Settings:
-    """The settings in a text; `path` is where it stands, or would stand."""
+    """The settings in a text; `path` is where it stands, or would. SettingsError names everything that is wrong."""
     raw = strict_yaml.parse(text, str(path))
     if not isinstance(raw, dict):
         raise SettingsError(f"{path}: a mapping with the key detectors is needed, found {found(raw)}")
