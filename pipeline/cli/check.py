@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.bundle import load
 from pipeline.cli.configuration import load_settings
-from pipeline.cli.console import counted, say, table
+from pipeline.cli.console import counted, say, shown, table
 from pipeline.cli.inspect import step_in_words
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
@@ -64,7 +64,8 @@ def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
         yield Finding(name, "bundle", "none is named: enough for train and backtest, not for serve")
         return
     if not settings.bundle.exists():
-        words = f"{settings.bundle} is not there yet: plumbline train {config} --data FILES --out {settings.bundle}"
+        place = shown(settings.bundle)
+        words = f"{place} is not there yet: plumbline train {config} --data FILES --out {place}"
         yield Finding(name, "bundle", words, 1)
         return
     try:
@@ -72,7 +73,7 @@ def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
     except PlumblineError as error:
         yield _failed(name, "bundle", error)
         return
-    yield Finding(name, "bundle", f"{settings.bundle}: {_in_words(detector)}")
+    yield Finding(name, "bundle", f"{shown(settings.bundle)}: {_in_words(detector)}")
     yield _channels(settings, detector)
     yield _promise(settings, detector)
     yield from _input(settings, detector)

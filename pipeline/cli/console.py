@@ -5,10 +5,12 @@ Progress is a bar on a terminal; in a log it is a line now and then: the log sta
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ def counted(number: int, thing: str) -> str:
     """A number of things: 1 channel, 2 channels, 3 series."""
     plural = thing if number == 1 or thing.endswith("s") else f"{thing}s"
     return f"{number:,} {plural}"
+
+
+def shown(path: Path) -> str:
+    """A path as a person here would write it."""
+    short = os.path.relpath(path)
+    return short if len(short) < len(str(path)) else str(path)
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:

@@ -60,9 +60,8 @@ def init(
     parse_settings(text, out)
     out.write_text(text, encoding="utf-8")
     seen = proposal.survey
-    say(
-        f"{out}: {counted(len(seen.channels), 'channel')}, {len(seen.series)} series, looked at {seen.readings:,} readings"
-    )
+    channel_count = counted(len(seen.channels), "channel")
+    say(f"{out}: {channel_count}, {len(seen.series)} series, looked at {counted(seen.readings, 'reading')}")
     for step in proposal.next_steps(str(out)):
         say(f"  {step}")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictStr, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, PlainValidator, StrictStr, StringConstraints, create_model, model_validator
 
 from pipeline.settings.problems import found
 
@@ -51,7 +51,7 @@ def _address(value: object) -> tuple[str, int]:
 Size = Annotated[float | str, PlainValidator(_size, json_schema_input_type=float | str)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval, json_schema_input_type=list[float])]
 Address = Annotated[tuple[str, int], PlainValidator(_address, json_schema_input_type=str)]
-Name = Annotated[StrictStr, Field(min_length=1)]
+Name = Annotated[StrictStr, StringConstraints(pattern=r"\S")]
 
 
 def section(name: str, base: type[Section], keys: Mapping[str, tuple[Any, Any]]) -> type[Section]:
