@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
+import warnings
 
 import pytest
 
@@ -30,3 +32,19 @@ def kafka():
 def fresh_name(request):
     """A name that no other test or run uses, for topics and groups on a broker that several runs may share."""
     return f"plumbline-test-{os.getpid()}-{next(_numbers)}"
+
+
+LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture
+def refused_connections(caplog):
+    """For tests in which nobody listens: kafka-python leaves the sockets of such attempts to the garbage collector.
+
+    They are collected here, so that the warnings reach no other test; the test itself needs LEAVES_SOCKETS.
+    """
+    yield
+    caplog.get_records("call").clear()  # which hold the errors, and these the sockets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -7,8 +7,10 @@ took too long. The reason stands only in its log; `connect` reads it there and s
 from __future__ import annotations
 
 import difflib
+import gc
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +23,9 @@ from pipeline.exceptions import BrokerError
 
 Client = TypeVar("Client")
 
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
+MUTE: Final = ("socket disconnected", "Request timed out", "Invalid frame length")  # the last is TLS answering
 FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 DEFAULTS: Final[Mapping[str, object]] = {
     "client_id": "plumbline",
@@ -63,6 +68,33 @@ class Cluster:
                 near = difflib.get_close_matches(key, known, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
                 raise ValueError(f"client.{key} is no setting of kafka-python that may be passed through; {hint}")
+        self._check_security()
+
+    @property
+    def protocol(self) -> str:
+        """How the connection is secured, in Kafka's words."""
+        return str(self.client.get("security_protocol", "PLAINTEXT"))
+
+    def _check_security(self) -> None:
+        """Refuse what kafka-python would take: an unknown protocol goes in the clear, a missing password fails late."""
+        protocol = self.protocol
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"client.security_protocol is {protocol}; there are {', '.join(PROTOCOLS)}")
+        for prefix, kind in (("ssl_", "SSL"), ("sasl_", "SASL")):
+            given = [key for key in self.client if key.startswith(prefix)]
+            if given and kind not in protocol.split("_"):
+                raise ValueError(
+                    f"client.{given[0]} has no effect with security_protocol {protocol}: name the protocol"
+                )
+        if not protocol.startswith("SASL"):
+            return
+        mechanism = self.client.get("sasl_mechanism")
+        if mechanism not in MECHANISMS:
+            raise ValueError(f"client.sasl_mechanism is {mechanism}; there are {', '.join(MECHANISMS)}")
+        if str(mechanism).startswith(("PLAIN", "SCRAM")):
+            for key in ("sasl_plain_username", "sasl_plain_password"):
+                if not self.client.get(key):
+                    raise ValueError(f"client.{key} is missing: {mechanism} needs it")
 
 
 def client_settings() -> frozenset[str]:
@@ -71,7 +103,7 @@ def client_settings() -> frozenset[str]:
 
 
 class Reasons(logging.Handler):
-    """Keeps what the client logs while it connects, the first of each kind of failure."""
+    """Keeps why attempts to connect failed, which the client tells its log alone."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -79,8 +111,16 @@ class Reasons(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if any(word in message for word in ("Authentication", "Handshake", "Connection failed", "DNS", "lookup")):
+        attempt = re.match(r"Bootstrap (?:connection|attempt) to \S+ failed: (.*) \(backoff", message)
+        if attempt:
+            self.seen.append(attempt[1])
+        elif message.startswith("DNS lookup failed"):
             self.seen.append(message)
+
+    def best(self) -> str | None:
+        """The one that tells most: a refused password, else the first that says anything; None when none does."""
+        told = [reason for reason in self.seen if not any(words in reason for words in MUTE)]
+        return next((reason for reason in told if "Authentication" in reason), told[0] if told else None)
 
 
 def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) -> Client:
@@ -113,7 +153,8 @@ def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) 
     ) as error:  # ssl errors are OSErrors, bad settings assertions
         for client in made:
             client.close()  # a constructor that fails leaves its thread behind
-        raise BrokerError(_refusal(cluster, error, reasons.seen)) from error
+        gc.collect()  # and the sockets of attempts before this one, which an outage of hours would run out of
+        raise BrokerError(_refusal(cluster, error, reasons.best())) from error
     finally:
         log.removeHandler(reasons)
 
@@ -131,20 +172,17 @@ def check_files(cluster: Cluster) -> None:
             raise BrokerError(f"kafka.client.{key}: {path} cannot be read: {error.strerror}; mend the path") from error
 
 
-def _refusal(cluster: Cluster, error: Exception, reasons: Iterable[str]) -> str:
+def _refusal(cluster: Cluster, error: Exception, reason: str | None) -> str:
     """Why there is no connection, as far as it can be known."""
-    protocol = cluster.client.get("security_protocol", "PLAINTEXT")
-    where = f"Kafka at {cluster.bootstrap_servers} ({protocol})"
+    where = f"Kafka at {cluster.bootstrap_servers} ({cluster.protocol})"
     if not isinstance(error, KafkaTimeoutError):
         return f"{where} cannot be used: {in_words(error)}"
     seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
-    # An attempt that is cut off at the limit says nothing; a refusal of the password says most.
-    found = sorted(dict.fromkeys(reasons), key=lambda reason: "Authentication" not in reason)
-    if found:
-        return f"{where} did not let us in within {seconds:g} s: {found[0]}"
+    if reason is not None:
+        return f"{where} did not let us in within {seconds:g} s: {reason}"
     return (
-        f"{where} did not answer within {seconds:g} s and gave no reason; check host and port, "
-        "and whether that listener expects TLS or SASL (kafka.client.security_protocol)"
+        f"{where} did not answer within {seconds:g} s, or hung up without a reason; check host and port, "
+        "and whether that listener expects TLS or SASL (kafka.client.security_protocol, sasl_mechanism)"
     )
 
 
