@@ -14,13 +14,12 @@ from torch.nn import functional as F
 
 from models.core import State, detached
 from models.predictor import Predictor
-from pipeline.detector.fit_settings import FitSettings
-from pipeline.records import Flags, Singles
-from pipeline.training.chunks import Chunks, Rows, Segment, rows_on
+from pipeline.training.chunks import Chunks, Rows, Segment
 
 WARM_ROWS = 64  # before a piece of validation, for the state
 PIECE_ROWS, MOST_PIECES = 256, 64  # validation reads pieces of so many rows, and no more of them, evenly spread
 PIECES_AT_A_TIME = 16
+LONGEST_WINDOW = WARM_ROWS + PIECE_ROWS  # rows that validation reads at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +32,11 @@ class Pieces:
     last: Tensor  # (P,) end of the segment: no target lies beyond
 
 
-def forecast_course(
-    network: Predictor,
-    z: Singles,
-    present: Flags,
-    context: Singles,
-    train: Sequence[Segment],
-    validation: Sequence[Segment],
-    settings: FitSettings,
-    generator: torch.Generator,
-) -> ForecastCourse:
-    """The course over scaled readings (N, C), whether each is present, and context (N, K), of all series together.
-
-    No target lies outside the training segments, nor of validation outside its own; gaps between parts and calibration
-    are rows of no segment. Runs on the network's device. ValueError where a kind of segment has no row with a next.
-    """
-    device = next(network.parameters()).device
-    rows = rows_on(device, z, present, context, network.horizon, max(settings.chunk, WARM_ROWS + PIECE_ROWS))
-    chunks = Chunks(rows, train, settings.batch, settings.chunk, settings.carry, generator)
-    return ForecastCourse(network, rows, chunks, validation)
-
-
 class ForecastCourse:
-    """Teaches a predictor to forecast the rows of the training segments; validated on segments of their own."""
+    """Teaches a predictor to forecast the rows of the training segments; validated on segments of their own.
+
+    ValueError where no validation segment has two rows.
+    """
 
     def __init__(self, network: Predictor, rows: Rows, chunks: Chunks, validation: Sequence[Segment]) -> None:
         self._network = network
