@@ -1,8 +1,8 @@
 """How well anomalies that are known were found: of rows, of events, and how soon.
 
 T rows in order of time. `labels` (T,) tells which rows are anomalous; an *event* is a run of such rows. Of several
-series at once, `series` (T,) holds their codes, and no event reaches from one into the next. A figure that means nothing
-here is None. All columns are (T,).
+series at once, `series` (T,) holds their codes, and no event reaches from one into the next. A figure that means
+nothing here is None. All columns are (T,).
 """
 
 from __future__ import annotations
