@@ -74,8 +74,6 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"at least {context['ge']:g} is needed, found {found(value)}"
     if kind == "too_short":
         return "empty; at least one is needed"
-    if kind == "string_pattern_mismatch":
-        return "a name is needed, found nothing"
     if kind in _NEEDED:
         return f"{_NEEDED[kind]} is needed, found {found(value)}"
     return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {found(value)}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, StrictStr, StringConstraints, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, StrictStr, create_model, model_validator
 
 from pipeline.settings.problems import found
 
@@ -25,6 +25,12 @@ class Section(BaseModel):
 def is_number(value: object) -> bool:
     """Whether a value of YAML is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _named(value: str) -> str:
+    if not value.strip():
+        raise ValueError(f"a name is needed, found {found(value)}")
+    return value
 
 
 def _size(value: object) -> float | str:
@@ -51,7 +57,7 @@ def _address(value: object) -> tuple[str, int]:
 Size = Annotated[float | str, PlainValidator(_size, json_schema_input_type=float | str)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval, json_schema_input_type=list[float])]
 Address = Annotated[tuple[str, int], PlainValidator(_address, json_schema_input_type=str)]
-Name = Annotated[StrictStr, StringConstraints(pattern=r"\S")]
+Name = Annotated[StrictStr, AfterValidator(_named)]
 
 
 def section(name: str, base: type[Section], keys: Mapping[str, tuple[Any, Any]]) -> type[Section]:

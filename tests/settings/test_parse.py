@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.detector.fit_settings import FitSettings
+from pipeline.exceptions import SettingsError
+from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
+from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
+from pipeline.settings import (
+    DetectorSettings,
+    KafkaSettings,
+    OutputSettings,
+    Secret,
+    StateSettings,
+    TelemetrySettings,
+    parse_settings,
+)
+
+FILE = Path("/etc/plumbline/a.yaml")
+WHOLE = """
+kafka: {bootstrap_servers: "a:1,b:2", group_id: g, client: {security_protocol: SSL, ssl_cafile: ca.pem}}
+detectors:
+  pumps:
+    bundle: bundles/pumps
+    input: {topic: readings, format: json, shape: wide, series: {field: pump}, time: {field: ts, unit: iso8601}}
+    channels:
+      temp: {field: t, unit: °C, role: sensor, direction: above, ignore_below: 0.5, valid_range: [-20, 120]}
+      flow: {ignore_below: 5 %}
+      valve:
+    policy: {false_alarms: {rate: 1, per: series-week}, bar: static, clear_after: 5}
+    fit: {hidden: 8, seed: 3}
+    files: {timezone: UTC, unit: ms}
+outputs: {alerts: a, scores: s, dead_letters: null}
+state: {folder: state, every_seconds: 5}
+telemetry: {listen: 0.0.0.0:80, series: {max: 3, match: "pump*"}}
+"""
+NO_ZONE = "timezone is 'Mars/Base': a name such as Europe/Berlin is needed, and the machine must have time zone data"
+NO_PROMISE = "false_alarms needs a rate per series-week or a probability per reading, one of the two"
+
+
+def refusal(text):
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(text, Path("a.yaml"))
+    return str(refused.value)
+
+
+def test_every_section_becomes_the_dataclass_of_its_part():
+    settings = parse_settings(WHOLE, FILE)
+
+    assert settings.kafka == KafkaSettings(
+        "a:1,b:2", "g", {"security_protocol": "SSL", "ssl_cafile": "/etc/plumbline/ca.pem"}
+    )
+    assert settings.detectors["pumps"] == DetectorSettings(
+        name="pumps",
+        bundle=Path("/etc/plumbline/bundles/pumps"),
+        topic="readings",
+        input=InputMapping(
+            series=SeriesMapping(field="pump"), time=TimeMapping("ts", "iso8601"), channels={"temp": "t"}
+        ),
+        channels=("temp", "flow", "valve"),
+        policy=Policy(
+            FalseAlarms(rate=1.0),
+            "static",
+            5,
+            {
+                "temp": ChannelRule("°C", "above", ignore_below=0.5, valid_range=(-20.0, 120.0)),
+                "flow": ChannelRule(ignore_below_percent=5.0),
+                "valve": ChannelRule(),
+            },
+        ),
+        fit=FitSettings(hidden=8, seed=3, roles={"temp": "sensor"}),
+        unit="ms",
+    )
+    assert settings.outputs == OutputSettings("a", "s", None)
+    assert settings.state == StateSettings(Path("/etc/plumbline/state"), 5.0)
+    assert settings.telemetry == TelemetrySettings(("0.0.0.0", 80), 3, "pump*")
+
+
+def test_all_but_the_name_of_a_detector_can_be_left_out():
+    settings = parse_settings("detectors: {pumps: }", FILE)
+
+    assert settings.kafka is None
+    assert settings.detector() == DetectorSettings("pumps")
+    assert settings.outputs == OutputSettings()
+    assert settings.state == StateSettings(Path("/etc/plumbline/state"))
+    assert settings.telemetry == TelemetrySettings()
+
+
+def test_a_section_that_is_written_and_left_empty_is_all_defaults():
+    text = "detectors: {a: {policy: , fit: , channels: {x: }}}\noutputs:\nstate:\ntelemetry: {series: }"
+
+    assert parse_settings(text, FILE).detector() == DetectorSettings(
+        "a", channels=("x",), policy=Policy(channels={"x": ChannelRule()})
+    )
+
+
+def test_what_is_null_is_not_written_kept_or_shown():
+    outputs = "outputs: {alerts: null, dead_letters: null}"
+    settings = parse_settings(
+        f"detectors: {{a: }}\n{outputs}\nstate: {{folder: null}}\ntelemetry: {{listen: null}}", FILE
+    )
+
+    assert settings.outputs == OutputSettings(None, None, None)
+    assert settings.state.folder is None
+    assert settings.telemetry.listen is None
+
+
+def test_a_probability_may_be_written_with_an_exponent():
+    text = "detectors: {a: {policy: {false_alarms: {probability: 1e-4}}}}"
+
+    assert parse_settings(text, FILE).detector().policy.false_alarms == FalseAlarms(probability=1e-4)
+
+
+def test_a_password_is_never_shown():
+    text = """
+    kafka: {client: {sasl_plain_password: hunter2, ssl_password: {env: PASSWORD}}}
+    detectors: {a: }
+    """
+    settings = parse_settings(text, FILE)
+
+    assert settings.kafka.client == {
+        "sasl_plain_password": Secret(text="hunter2"),
+        "ssl_password": Secret(env="PASSWORD"),
+    }
+    assert "hunter2" not in repr(settings) + str(settings)
+
+
+def test_a_secret_file_is_found_from_the_folder_of_the_configuration():
+    text = "kafka: {client: {sasl_plain_password: {file: secrets/kafka}}}\ndetectors: {a: }"
+
+    assert parse_settings(text, FILE).kafka.client["sasl_plain_password"] == Secret(
+        file=Path("/etc/plumbline/secrets/kafka")
+    )
+
+
+def test_one_of_several_detectors_is_chosen_by_name():
+    settings = parse_settings("detectors: {a: , b: }", Path("a.yaml"))
+
+    assert settings.detector("b").name == "b"
+    with pytest.raises(SettingsError, match=r"^a.yaml has several detectors: choose one by --detector \(a, b\)$"):
+        settings.detector()
+    with pytest.raises(SettingsError, match=r"^a.yaml has no detector c: it has a, b$"):
+        settings.detector("c")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a mapping with the key detectors is needed, found nothing"),
+        ("- a", "a mapping with the key detectors is needed, found a list"),
+        ("kafka: {}", "detectors: missing, and needed here"),
+        ("detectors: {}", "detectors: empty; at least one is needed"),
+        ("detectors: 3", "detectors: a mapping of keys to values is needed, found 3"),
+        ("detectors: {a: yes}", 'detectors.a: a mapping of keys to values is needed, found "yes"'),
+        ("detectors: {a: {bundle: 3}}", "detectors.a.bundle: text is needed, found 3"),
+        ("detectors: {a: {bundle: ' '}}", 'detectors.a.bundle: a name is needed, found " "'),
+        ("detectors: {'': }", 'detectors.: a name is needed, found ""'),
+    ],
+)
+def test_a_configuration_without_a_detector_is_refused(text, message):
+    assert refusal(text) == f"a.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("detectors: {a: }\nstat: {}", "stat: unknown; did you mean state?"),
+        (
+            "detectors: {pumps: {policy: {clear_afer: 3}}}",
+            "detectors.pumps.policy.clear_afer: unknown; did you mean clear_after?",
+        ),
+        ("detectors: {pumps: {fit: {hiden: 3}}}", "detectors.pumps.fit.hiden: unknown; did you mean hidden?"),
+        (
+            "detectors: {pumps: {channels: {temp: {units: K}}}}",
+            "detectors.pumps.channels.temp.units: unknown; did you mean unit?",
+        ),
+        (
+            "detectors: {pumps: {clear: 3}}",
+            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, policy",
+        ),
+        (
+            "detectors: {pumps: {policy: {false_alarms: {rate: 1, bar: static}}}}",
+            "detectors.pumps.policy.false_alarms.bar: unknown; did you mean detectors.pumps.policy.bar?",
+        ),
+        (
+            "detectors: {pumps: {input: {topic: a, series: {name: b}}}}",
+            "detectors.pumps.input.series.name: unknown; known here: field, key, template, topic",
+        ),
+        (
+            "detectors: {a: }\nkafka: {client: {group_id: x}}",
+            "kafka.client.group_id: unknown; did you mean kafka.group_id?",
+        ),
+        (
+            "detectors: {a: }\nkafka: {client: {sasl_plain_pasword: x}}",
+            "kafka.client.sasl_plain_pasword: unknown, or set by this program; did you mean sasl_plain_password?",
+        ),
+        (
+            "detectors: {a: }\ntelemetry: {series: {limit: 3}}",
+            "telemetry.series.limit: unknown; known here: match, max",
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(text, message):
+    assert refusal(text) == f"a.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("state: {every_seconds: soon}", 'state.every_seconds: a number is needed, found "soon"'),
+        ("state: {every_seconds: 0}", "state.every_seconds: more than 0 is needed, found 0"),
+        ("state: {every_seconds: .inf}", 'state.every_seconds: a number is needed, found ".inf"'),
+        ("state: {every_seconds: true}", "state.every_seconds: a number is needed, found true"),
+        ("telemetry: {listen: 9464}", "telemetry.listen: host:port is needed, such as 127.0.0.1:9464, found 9464"),
+        (
+            "telemetry: {listen: localhost:99999}",
+            'telemetry.listen: host:port is needed, such as 127.0.0.1:9464, found "localhost:99999"',
+        ),
+        ("telemetry: {series: {max: -1}}", "telemetry.series.max: at least 0 is needed, found -1"),
+        ("telemetry: {series: {max: 1.5}}", "telemetry.series.max: a whole number is needed, found 1.5"),
+        ("outputs: {alerts: [a]}", "outputs.alerts: text is needed, found a list"),
+        ("kafka: localhost", 'kafka: a mapping of keys to values is needed, found "localhost"'),
+        ("kafka: {bootstrap_servers: ''}", 'kafka.bootstrap_servers: a name is needed, found ""'),
+        (
+            "kafka: {client: {ssl_password: {env: 3}}}",
+            "kafka.client.ssl_password: a value, {env: NAME} or {file: PATH} is needed, found a mapping",
+        ),
+        (
+            "kafka: {client: {ssl_cafile: [a]}}",
+            "kafka.client.ssl_cafile: a value, {env: NAME} or {file: PATH} is needed, found a list",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message):
+    assert refusal(f"detectors: {{a: }}\n{text}") == f"a.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fit: {steps: 1.5}", "fit.steps: a whole number is needed, found 1.5"),
+        ("fit: {calendar: yes}", 'fit.calendar: true or false is needed, found "yes"'),
+        ("fit: {batch: 0}", "fit: batch is 0: at least 1 is needed"),
+        ("fit: {dropout: 1}", "fit: dropout is 1.0: a share from 0 up to, not including, 1 is needed"),
+        ("policy: {bar: fixed}", 'policy.bar: tracking or static is needed, found "fixed"'),
+        ("policy: {clear_after: 0}", "policy: clear_after is 0: an incident needs at least one calm reading to clear"),
+        (
+            "policy: {false_alarms: {}}",
+            f"policy.false_alarms: {NO_PROMISE}",
+        ),
+        (
+            "policy: {false_alarms: {rate: -1}}",
+            "policy.false_alarms: rate is -1.0: a positive number of false alarms per series-week is needed",
+        ),
+        (
+            "policy: {false_alarms: {rate: 1, per: week}}",
+            'policy.false_alarms.per: series-week is needed, found "week"',
+        ),
+        (
+            "channels: {t: {direction: up}}",
+            'channels.t.direction: both, above or below is needed, found "up"',
+        ),
+        (
+            "channels: {t: {ignore_below: 5 K}}",
+            'channels.t.ignore_below: a number in the channel\'s unit or a share such as "5 %" is needed, found "5 K"',
+        ),
+        ("channels: {t: {ignore_below: -1}}", "channels.t: ignore_below is negative: it is the size of a deviation"),
+        (
+            "channels: {t: {valid_range: [3, 1]}}",
+            "channels.t: valid_range is (3.0, 1.0): the first number must be the smaller one",
+        ),
+        (
+            "channels: {t: {valid_range: 3}}",
+            "channels.t.valid_range: two numbers are needed, such as [0, 120], found 3",
+        ),
+        ("channels: {t: {role: label}}", 'channels.t.role: sensor or context is needed, found "label"'),
+        ("input: {}", "input.topic: missing, and needed here"),
+        ("input: {topic: a, format: avro}", 'input.format: json is needed, found "avro"'),
+        (
+            "input: {topic: a, time: {unit: h}}",
+            'input.time.unit: iso8601, s, ms, us, ns or index is needed, found "h"',
+        ),
+        (
+            "input: {topic: a, series: {field: x, key: true}}",
+            "input.series: series has more than one source: one of field, key, topic, template is needed",
+        ),
+        (
+            "input: {topic: a, time: {timezone: Mars/Base}}",
+            f"input.time: {NO_ZONE}",
+        ),
+        (
+            "files: {timezone: Mars/Base}",
+            f"files.timezone: {NO_ZONE}",
+        ),
+    ],
+)
+def test_an_impossible_setting_of_a_detector_is_refused(text, message):
+    assert refusal(f"detectors: {{pumps: {{{text}}}}}") == f"a.yaml: detectors.pumps.{message}"
+
+
+def test_fields_that_mean_two_things_are_refused():
+    text = "detectors: {pumps: {input: {topic: a}, channels: {x: {field: timestamp}}}}"
+
+    assert refusal(text) == "a.yaml: detectors.pumps: fields 'timestamp' and 'timestamp' collide: each is one value"
+
+
+def test_a_circle_of_topics_is_refused():
+    text = "detectors: {a: {input: {topic: plumbline.dead}}}"
+
+    assert refusal(text) == "a.yaml: outputs write to plumbline.dead, which detectors.a reads: name another topic"
+    assert refusal("detectors: {a: }\noutputs: {alerts: x, scores: x}") == (
+        "a.yaml: outputs write to x twice: what stands there must be of one kind"
+    )
+
+
+def test_all_problems_are_told_at_once():
+    text = "detectors: {a: {policy: {clear_afer: 3}, fit: {steps: many}}}\nstat: {}"
+
+    assert refusal(text) == (
+        "a.yaml has 3 problems\n"
+        "  detectors.a.policy.clear_afer: unknown; did you mean clear_after?\n"
+        '  detectors.a.fit.steps: a whole number is needed, found "many"\n'
+        "  stat: unknown; did you mean state?"
+    )
