@@ -7,7 +7,7 @@ Objects exist where people look: an alert.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import Literal
 
@@ -131,24 +131,20 @@ class Scores:
     @property
     def scored(self) -> Flags:
         """Which readings were scored, (N,)."""
-        return self.outcome == Outcome.SCORED
+        scored: Flags = self.outcome == Outcome.SCORED
+        return scored
 
     def __len__(self) -> int:
         return len(self.outcome)
 
     def __getitem__(self, rows: slice | Ints | Flags) -> Scores:
         """The chosen rows, in the chosen order."""
-        return Scores(
-            self.outcome[rows],
-            self.score[rows],
-            self.bar[rows],
-            self.exceeds[rows],
-            self.alert[rows],
-            self.expected[rows],
-            self.lower[rows],
-            self.upper[rows],
-            self.fused[rows],
-        )
+        return Scores(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of all parts, one part after the other; at least one part."""
+    return Scores(*(np.concatenate([getattr(part, c.name) for part in parts]) for c in fields(Scores)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The machine that failed: real readings, told as they come."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import SettingsError
-from pipeline.monitor.policy import WEEK_MICROSECONDS, Policy
+from pipeline.monitor.policy import WEEK_MICROSECONDS, FalseAlarms, Policy
 from pipeline.monitor.table import Columns
 from pipeline.records import Flags, Floats, Ints
 
@@ -22,6 +22,13 @@ LARGEST_DEFAULT = (
     0.05  # of the promise per series-week where steps are days: the bar never sinks below the 95 % quantile
 )
 BOOST, BOOST_READINGS = 2.0, 200.0  # the first steps are thrice as large, fading over the first readings
+
+
+def promised(policy: Policy, detector: Detector) -> FalseAlarms:
+    """What the policy promises, or promises by default, for a series with the detector's own step."""
+    weeks = detector.regular and detector.clock == "time"
+    default = FalseAlarms(rate=1.0) if weeks else FalseAlarms(probability=PROBABILITY_WITHOUT_WEEKS)
+    return policy.false_alarms or default
 
 
 @dataclass(slots=True)

@@ -177,6 +177,13 @@ class Monitor:
         critical = int((columns.open & columns.critical).sum())
         return {"warning": int(columns.open.sum()) - critical, "critical": critical}
 
+    def last(self, series: str) -> int | None:
+        """The time of the last reading of a series that was fitted or seen; None where there is none."""
+        if series not in self._table and series in self.detector.slots:
+            self._begin(series)
+        known = series in self._table and bool(self._tracks.started[self._table[series]])
+        return int(self._tracks.at[self._table[series]]) if known else None
+
     def __len__(self) -> int:
         """How many series are remembered."""
         return len(self._table)

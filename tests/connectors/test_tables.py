@@ -257,15 +257,14 @@ def test_a_test_file_goes_on_where_the_detectors_history_ended(tmp_path):
 
 def test_sample_numbers_that_repeat_or_step_back_within_a_file_stay_as_they_are():
     continuation = Continuation({"a": 9})
-    continuation.next_file()
+    one = continuation.file()
     at = np.array([5, 7, 7, 6, 8])
     zeros = np.zeros(5, dtype=np.int32)
     readings = Readings(["a"], zeros, at, np.zeros((5, 1)), np.zeros((5, 1), bool), zeros, at)
-    first, second = continuation.shift(readings[:2]), continuation.shift(readings[2:])
+    first, second = one.shift(readings[:2]), one.shift(readings[2:])
 
     assert [*first.at, *second.at] == [10, 12, 12, 11, 13]
-    continuation.next_file()
-    assert continuation.shift(readings).at.tolist() == [14, 16, 16, 15, 17]
+    assert continuation.file().shift(readings).at.tolist() == [14, 16, 16, 15, 17]
 
 
 def test_times_are_never_shifted(tmp_path):

@@ -1,0 +1,103 @@
+"""Files through the Monitor: the live service, fed from a history.
+
+Files of different series are read side by side, so that a round of the monitor is a batched step over all of them; what
+comes out is in the order of the files and their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.monitor.monitor import Monitor
+from pipeline.records import Alert, Decoded, Scores, join
+
+VALUES_AT_ONCE = 20_000_000  # held in memory while files are read side by side
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One file as it is read: batches of its rows with the readings in them. All lanes share one list of names."""
+
+    name: str
+    rows: int | None  # where it is known
+    batches: Iterator[tuple[pa.RecordBatch, Decoded]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of one lane, replayed."""
+
+    lane: int
+    batch: pa.RecordBatch
+    decoded: Decoded
+    scores: Scores
+    alerts: list[Alert]
+
+
+def replay(monitor: Monitor, lanes: Sequence[Lane], side_by_side: bool) -> Iterator[Part]:
+    """Observe all rows of all lanes; the parts come lane by lane.
+
+    `side_by_side` is for lanes of different series: those of one series must be read one after the other.
+    """
+    for group in _groups(lanes, len(monitor.detector.channels) if side_by_side else 0):
+        if len(group) == 1:
+            yield from (_observed(monitor, [step])[0] for step in _steps(lanes, group))
+            continue
+        parts = [part for step in _side_by_side(lanes, group) for part in _observed(monitor, step)]
+        yield from sorted(parts, key=lambda part: part.lane)  # stable: within a lane in order
+
+
+Step = tuple[int, pa.RecordBatch, Decoded]
+
+
+def _groups(lanes: Sequence[Lane], channels: int) -> Iterator[list[int]]:
+    """Lanes to be read side by side, each group small enough for memory; one a group where there are no channels."""
+    group: list[int] = []
+    values = 0
+    for index, lane in enumerate(lanes):
+        size = (lane.rows or VALUES_AT_ONCE) * channels
+        if group and (not channels or values + size > VALUES_AT_ONCE):
+            yield group
+            group, values = [], 0
+        group.append(index)
+        values += size
+    if group:
+        yield group
+
+
+def _steps(lanes: Sequence[Lane], group: Sequence[int]) -> Iterator[Step]:
+    for lane in group:
+        for batch, decoded in lanes[lane].batches:
+            yield lane, batch, decoded
+
+
+def _side_by_side(lanes: Sequence[Lane], group: Sequence[int]) -> Iterator[list[Step]]:
+    """One batch of every lane that has one left, again and again."""
+    running = list(group)
+    while running:
+        step: list[Step] = []
+        for lane in list(running):
+            taken = next(lanes[lane].batches, None)
+            if taken is None:
+                running.remove(lane)
+            else:
+                step.append((lane, *taken))
+        if step:
+            yield step
+
+
+def _observed(monitor: Monitor, step: Sequence[Step]) -> list[Part]:
+    """The parts of one step, observed together."""
+    readings = join([decoded.readings for _, _, decoded in step])
+    scores, alerts = monitor.observe(readings)
+    parts, first = [], 0
+    for lane, batch, decoded in step:
+        last = first + len(decoded.readings)
+        mine = {readings.names[code] for code in np.unique(decoded.readings.series)}
+        parts.append(Part(lane, batch, decoded, scores[first:last], [a for a in alerts if a.series in mine]))
+        first = last
+    return parts

@@ -1,0 +1,274 @@
+"""`plumbline backtest`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.backtest.backtest import Lane, Part, replay
+from pipeline.backtest.report import Findings, report, what_if
+from pipeline.backtest.trace import Trace, Tracing
+from pipeline.bundle import load
+from pipeline.cli.columns import detector_settings, open_files
+from pipeline.cli.console import counted, note, progress, say
+from pipeline.connectors.parquet_sink import ParquetSink
+from pipeline.connectors.tables import Tables
+from pipeline.detector.detector import Detector
+from pipeline.exceptions import DataError, SettingsError
+from pipeline.formats import alerts as alert_format
+from pipeline.formats.frames import TIMESTAMP
+from pipeline.formats.scores import scores_batch, scores_schema
+from pipeline.monitor.monitor import Monitor
+from pipeline.monitor.policy import Policy
+from pipeline.records import Alert
+
+ROWS_AT_ONCE = 8192  # of each file read side by side
+
+
+def backtest(
+    config: Path | None = None,
+    /,
+    *,
+    test: list[Path],
+    out: Path,
+    train: list[Path] | None = None,
+    bundle: Path | None = None,
+    channels: list[str] | None = None,
+    ignore: list[str] | None = None,
+    detector: str | None = None,
+    fresh: bool = False,
+    pictures: int = 20,
+    device: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Score files as the service would have scored them live, and say what it would have cost.
+
+    The same monitor as in the service reads the files in the order of their rows. OUT gets scores.parquet (a row for
+    every row of the files), alerts.jsonl, report.json, and a picture of each series with an incident. A column label is
+    never read for scoring; where there is one, the report says how well the alerts met it, beside simple detectors.
+
+    Parameters
+    ----------
+    config
+        A configuration; without one the defaults hold.
+    test
+        Files and folders to score.
+    out
+        The folder for the results.
+    train
+        Files and folders to learn from first; or give a bundle.
+    bundle
+        A detector that was learnt before.
+    channels
+        Only these columns.
+    ignore
+        Not these columns.
+    detector
+        Which of the configuration's detectors.
+    fresh
+        Begin cold: forget where the history ended.
+    pictures
+        At most so many; 0 for none.
+    device
+        auto, cpu or cuda, for learning.
+    seed
+        Of the learning.
+    """
+    settings = detector_settings(config, detector)
+    if (train is None) == (bundle is None):
+        raise SettingsError("a backtest needs something to learn from, --train FILES, or a detector, --bundle FOLDER")
+    if train is not None:
+        learn_from = open_files(train, settings, channels, ignore)
+        tables = open_files(test, settings, channels, ignore)
+        check_same(tables, learn_from)
+        from pipeline.cli.fitting import fitted  # here: a bundle is scored without torch
+
+        fit = replace(settings.fit, device=device or settings.fit.device)
+        learnt = fitted(learn_from, fit if seed is None else replace(fit, seed=seed))
+    else:
+        assert bundle is not None
+        learn_from, learnt = None, load(bundle)
+        tables = open_files(test, settings, channels or list(learnt.names), ignore)
+        note_unread(tables)
+    run(learnt, settings.policy, settings.name, tables, out, fresh=fresh, pictures=pictures, learn_from=learn_from)
+
+
+def run(
+    learnt: Detector,
+    policy: Policy,
+    name: str,
+    tables: Tables,
+    out: Path,
+    *,
+    fresh: bool,
+    pictures: int,
+    learn_from: Tables | None,
+) -> None:
+    """Replay the tables and write what came out."""
+    learnt = named_like(learnt, tables)
+    if tables.clock != learnt.clock:
+        raise DataError(
+            f"{tables.files[0].path}: its timestamps are taken for {tables.clock}, the detector counts by {learnt.clock}"
+        )
+    monitor = Monitor(learnt, policy, name=name, fresh=fresh, what_if=what_if(learnt, policy))
+    out.mkdir(parents=True, exist_ok=True)
+    last = {} if fresh else {series: at for series in learnt.series if (at := monitor.last(series)) is not None}
+    lanes = [Lane(file.name, file.rows, batches) for file, batches in tables.lanes(last, ROWS_AT_ONCE)]
+    side_by_side = tables.series is not None and len(set(tables.series)) == len(tables.series)
+    results = Results(learnt, tables, out, pictures, learn_from)
+    clock = Stopwatch()
+    with progress("scoring", tables.rows) as bar, results:
+        for part in clock.timed(replay(monitor, lanes, side_by_side)):
+            results.take(part)
+            bar.to(results.findings.rows, f"{results.findings.alerts['raised']} incidents")
+    written = results.write(monitor, clock.seconds)
+    tell(written, out, results.drawn)
+
+
+class Stopwatch:
+    """The seconds spent inside an iterator."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, parts: Any) -> Any:
+        """The same parts, the time it takes to make each one counted."""
+        while True:
+            begun = time.perf_counter()
+            part = next(parts, None)
+            self.seconds += time.perf_counter() - begun
+            if part is None:
+                return
+            yield part
+
+
+class Results:
+    """What a backtest writes, gathered lane by lane."""
+
+    def __init__(self, learnt: Detector, tables: Tables, out: Path, pictures: int, learn_from: Tables | None) -> None:
+        from pipeline.cli.comparing import Comparison
+
+        self.findings = Findings()
+        self.drawn: list[Path] = []
+        self.alerts: list[Alert] = []
+        self._learnt = learnt
+        self._tables = tables
+        self._out = out
+        self._pictures = pictures
+        self._tracing = Tracing()
+        self._lane = 0
+        self._comparison = Comparison(learnt, learn_from)
+        self._sink: ParquetSink | None = None  # until the type of the timestamps is known
+        self._schema = scores_schema(learnt.names, pa.int64())
+
+    def take(self, part: Part) -> None:
+        """One more part; parts come lane by lane."""
+        if part.lane != self._lane:
+            self.end_lane()
+            self._lane = part.lane
+        file, kind = self._tables.files[part.lane], part.batch.schema.field(TIMESTAMP).type
+        if self._sink is None:
+            self._schema = scores_schema(self._learnt.names, kind)
+            self._sink = ParquetSink(self._out / "scores.parquet", self._schema)
+        elif kind != self._schema.field(TIMESTAMP).type:
+            raise DataError(
+                f"{file.path}: timestamps of type {kind}, those before are {self._schema.field(TIMESTAMP).type}"
+            )
+        self.findings.take(part, self._learnt.names, self._learnt.clock)
+        batch = scores_batch(self._schema, self._learnt.names, file.name, part.batch, part.decoded, part.scores)
+        self._sink.append(batch)
+        self.alerts += part.alerts
+        self._tracing.parts.append(part)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """The file of scores appears when all is written, and not at all where something failed."""
+        if kind is None:
+            self.end_lane()
+        if self._sink is not None:
+            self._sink.close() if kind is None else self._sink.discard()
+
+    def end_lane(self) -> None:
+        """Draw and judge the series of the lane that is complete."""
+        for trace in self._tracing.traces():
+            self._comparison.take(trace)
+            if trace.incidents and len(self.drawn) < self._pictures:
+                self.drawn.append(draw(trace, self._learnt, self._out))
+        self._tracing = Tracing()
+
+    def write(self, monitor: Monitor, seconds: float) -> dict[str, Any]:
+        """Alerts in the order of time, and the report."""
+        lines = [alert_format.encode(alert) + b"\n" for alert in sorted(self.alerts, key=lambda alert: alert.at)]
+        (self._out / "alerts.jsonl").write_bytes(b"".join(lines))
+        written = report(monitor, self.findings, seconds, self._comparison.judged())
+        (self._out / "report.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
+        return written
+
+
+def draw(trace: Trace, learnt: Detector, out: Path) -> Path:
+    """The picture of one series with an incident."""
+    from pipeline.backtest.picture import picture  # here: matplotlib is slow to load, and many backtests draw nothing
+
+    path = out / f"{trace.series.replace('/', '-')}.png"
+    picture(trace, learnt).savefig(path)
+    return path
+
+
+def named_like(learnt: Detector, tables: Tables) -> Detector:
+    """One series in the bundle and one in the files are the same, whatever their names."""
+    names = set(tables.series or ())
+    if len(learnt.series) == 1 and len(names) == 1:
+        return replace(learnt, slots={names.pop(): next(iter(learnt.slots.values()))})
+    return learnt
+
+
+def check_same(tables: Tables, learn_from: Tables) -> None:
+    """DataError where the files to score have other channels than those to learn from."""
+    ours, theirs = set(tables.channels), set(learn_from.channels)
+    if ours != theirs:
+        raise DataError(
+            f"{tables.files[0].path}: other channels than {learn_from.files[0].path}: lacking "
+            f"{', '.join(sorted(theirs - ours)) or 'none'}, besides {', '.join(sorted(ours - theirs)) or 'none'}; "
+            "one detector has one list of channels: name it by --channels, or leave columns out by --ignore"
+        )
+
+
+def note_unread(tables: Tables) -> None:
+    """Say which columns the detector does not know."""
+    unread = sorted({name for file in tables.files for name in file.layout.unread})
+    if unread:
+        note(f"not read, for the detector does not know them: {', '.join(unread)}")
+
+
+def tell(written: dict[str, Any], out: Path, drawn: Sequence[Path]) -> None:
+    """What a person wants to know first."""
+    at_target = written["at_target"]
+    say(
+        f"{written['rows']:,} rows of {counted(written['series'], 'series')}: "
+        + ", ".join(f"{count:,} {outcome}" for outcome, count in written["outcomes"].items() if count)
+    )
+    for rates in [written["at_target"], *written["at_other_targets"]]:
+        per, unit = (rates.get("incidents_per_series_week"), "series-week")
+        if per is None:
+            per, unit = rates.get("incidents_per_10000_readings"), "10,000 readings"
+        kept = "none scored" if rates["exceedance"] is None else f"{rates['exceedance']:.2g}"
+        rate = "" if per is None else f", {per:.2g} per {unit}"
+        say(
+            f"  target {rates['target']:.2g}: exceedance {kept}, {counted(rates['incidents'], 'incident')}{rate}"
+            + ("  <- this policy" if rates is at_target else "")
+        )
+    if written["target_is_finer_than_calibration"]:
+        size = written["detector"]["calibration_sizes"]["largest"]
+        say(f"  the target is finer than {size:,} calibration readings can tell: the bar begins at their largest")
+    say(
+        f"{written['readings_per_second'] or 0:,.0f} rows/s; {out}/report.json, scores.parquet, alerts.jsonl"
+        + (f", {counted(len(drawn), 'picture')}" if drawn else "")
+    )
