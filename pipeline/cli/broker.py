@@ -28,7 +28,10 @@ def cluster_of(settings: Settings, command: str, environment: Mapping[str, str])
         key: _revealed(f"kafka.client.{key}", value, environment) if isinstance(value, Secret) else value
         for key, value in kafka.client.items()
     }
-    return Cluster(environment.get(SERVERS_VARIABLE) or kafka.bootstrap_servers, client)
+    try:
+        return Cluster(environment.get(SERVERS_VARIABLE) or kafka.bootstrap_servers, client)
+    except ValueError as error:
+        raise SettingsError(f"{settings.path}: kafka.{error}") from error
 
 
 def _revealed(key: str, secret: Secret, environment: Mapping[str, str]) -> str:

@@ -212,6 +212,8 @@ def create_topic(
     admin: Any = connect(KafkaAdminClient, cluster)
     wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": dict(config or {})}
     try:
+        if not admin.describe_topics([name])[0]["error_code"]:  # looked at first: we may lack the right to create
+            return False
         admin.create_topics({name: wanted}, timeout_ms=10_000, wait_for_metadata=True)
     except TopicAlreadyExistsError:
         return False

@@ -64,9 +64,14 @@ def why_unavailable(cache: Path) -> str | None:
     if found is None or int(found[1]) < JAVA:
         first = (answer.stderr or answer.stdout).partition("\n")[0]
         return f"java is too old or does not run ({first!r}): install Java {JAVA} or newer"
-    if not _complete(_jars(cache)) and shutil.which("mvn") is None:
+    if not fetched(cache) and shutil.which("mvn") is None:
         return "no mvn on the path: install Maven, it fetches the broker once"
     return None
+
+
+def fetched(cache: Path) -> bool:
+    """Whether the jars are in the cache."""
+    return _complete(_jars(cache))
 
 
 def fetch(cache: Path) -> Path:
@@ -184,10 +189,9 @@ class LocalBroker:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def wait(self) -> None:
-        """Return when the broker has ended by itself."""
-        if self._process is not None:
-            self._process.wait()
+    def running(self) -> bool:
+        """Whether the broker was started and has not ended since."""
+        return self._process is not None and self._process.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that the broker logged."""
