@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from pipeline.backtest.backtest import Lane, Part, replay
 from pipeline.backtest.report import Findings, report, what_if
-from pipeline.backtest.trace import Trace, Tracing
+from pipeline.backtest.trace import Tracing
 from pipeline.bundle import load
 from pipeline.cli.columns import detector_settings, open_files
 from pipeline.cli.console import counted, note, progress, say
+from pipeline.cli.drawing import draw
 from pipeline.connectors.parquet_sink import ParquetSink
 from pipeline.connectors.tables import Tables
 from pipeline.detector.detector import Detector
@@ -114,7 +115,7 @@ def run(
     learnt = named_like(learnt, tables)
     if tables.clock != learnt.clock:
         raise DataError(
-            f"{tables.files[0].path}: its timestamps are taken for {tables.clock}, the detector counts by {learnt.clock}"
+            f"{tables.files[0].path}: its timestamps are taken for {tables.clock}, the detector's are {learnt.clock}"
         )
     monitor = Monitor(learnt, policy, name=name, fresh=fresh, what_if=what_if(learnt, policy))
     out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +202,9 @@ class Results:
         for trace in self._tracing.traces():
             self._comparison.take(trace)
             if trace.incidents and len(self.drawn) < self._pictures:
-                self.drawn.append(draw(trace, self._learnt, self._out))
+                path = self._out / f"{trace.series.replace('/', '-')}.png"
+                draw(trace, self._learnt, path)
+                self.drawn.append(path)
         self._tracing = Tracing()
 
     def write(self, monitor: Monitor, seconds: float) -> dict[str, Any]:
@@ -211,15 +214,6 @@ class Results:
         written = report(monitor, self.findings, seconds, self._comparison.judged())
         (self._out / "report.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
         return written
-
-
-def draw(trace: Trace, learnt: Detector, out: Path) -> Path:
-    """The picture of one series with an incident."""
-    from pipeline.backtest.picture import picture  # here: matplotlib is slow to load, and many backtests draw nothing
-
-    path = out / f"{trace.series.replace('/', '-')}.png"
-    picture(trace, learnt).savefig(path)
-    return path
 
 
 def named_like(learnt: Detector, tables: Tables) -> Detector:

@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.backtest.trace import Trace
 from pipeline.bundle import save
-from pipeline.cli.console import counted, note, progress, say
+from pipeline.cli.console import counted, say
+from pipeline.cli.drawing import draw
 from pipeline.connectors.tables import Histories, open_tables, read_histories
 from pipeline.demo import story
 from pipeline.detector.detector import Detector
@@ -65,22 +66,12 @@ def readings() -> tuple[Histories, Flags]:
 
 def learn(history: Histories, begin: int) -> Detector:
     """A detector of the first rows."""
-    from pipeline.training.fit import Calibrating, fitting  # here: torch takes seconds, and --help need not wait
+    from pipeline.cli.fitting import watched  # here: torch takes seconds, and --help need not wait
     from pipeline.training.history import History
 
     whole = history.series[0]
     first = History(story.SERIES, whole.at[:begin], whole.values[:begin], whole.missing[:begin])
-    settings = FitSettings()
-    steps = fitting([first], history.channels, history.clock, settings)
-    with progress("learning", settings.steps) as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                detector: Detector = end.value
-                return detector
-            if not isinstance(step, Calibrating):
-                bar.to(step.step, f"loss {step.loss:.4f}, {step.items_per_second:,.0f} readings/s")
+    return watched([first], history.channels, history.clock, FitSettings())
 
 
 def tell(detector: Detector, rest: Readings, labels: Flags, out: Path) -> None:
@@ -105,19 +96,9 @@ def tell(detector: Detector, rest: Readings, labels: Flags, out: Path) -> None:
         say(f"  {line}")
     say()
     (out / "alerts.jsonl").write_bytes(b"".join(alert_format.encode(alert) + b"\n" for alert in alerts))
-    begun = time.perf_counter()
-    picture = draw(Trace(story.SERIES, rest, whole, alerts, labels, np.ones(len(rest), bool)), detector, out)
-    note(f"drawn in {time.perf_counter() - begun:.1f} s")
+    picture = out / "demo.png"
+    draw(Trace(story.SERIES, rest, whole, alerts, labels, np.ones(len(rest), bool)), detector, picture)
     weeks = monitor.tally().scored * detector.step / (7 * story.DAY)
     say(f"What: {story.summary(monitor.tally(), labels, whole.alert, weeks)}")
     say(f"Fast: {len(rest):,} readings scored one by one in {seconds:.1f} s, {seconds / len(rest) * 1e6:.0f} us each")
     say(f"Look: {picture}; {counted(len(alerts), 'event')} in {out / 'alerts.jsonl'}; the detector in {out / 'bundle'}")
-
-
-def draw(trace: Trace, detector: Detector, out: Path) -> Path:
-    """The picture of the rest of the story."""
-    from pipeline.backtest.picture import picture
-
-    path = out / "demo.png"
-    picture(trace, detector).savefig(path)
-    return path

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+
+import torch
 
 from pipeline.cli.console import Progress as Bar
 from pipeline.cli.console import counted, note, progress
@@ -15,7 +17,8 @@ from pipeline.connectors.tables import Histories, Tables, read_histories
 from pipeline.detector.detector import Detector
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import StateError
-from pipeline.training.fit import Calibrating, fitting
+from pipeline.records import Clock
+from pipeline.training.fit import fitting
 from pipeline.training.history import History
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import fingerprint
@@ -32,17 +35,26 @@ def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = Non
     _say_found(found)
     training = _digest(histories, found.channels, settings)
     resume = None if resume_file is None else _read(resume_file, training)
-    steps = fitting(histories, found.channels, found.clock, settings, resume=resume)
-    detector = _watched(steps, settings, _keeper(resume_file, training))
+    detector = watched(histories, found.channels, found.clock, settings, resume, _keeper(resume_file, training))
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     _say_left_out(detector)
     return detector
 
 
-def _watched(
-    steps: Generator[Progress | Calibrating, None, Detector], settings: FitSettings, keep: Callable[[Resume], None]
+def watched(
+    histories: Sequence[History],
+    channels: Sequence[str],
+    clock: Clock,
+    settings: FitSettings,
+    resume: Resume | None = None,
+    keep: Callable[[Resume], None] = lambda _: None,
 ) -> Detector:
+    """Learn from histories, with a bar for the training and one for the calibration; `keep` gets every resume state."""
+    torch.set_num_threads(
+        1
+    )  # small steps on several threads stall on a loaded machine (docs/decisions/0003-threads.md)
+    steps = fitting(histories, channels, clock, settings, resume=resume)
     with ExitStack() as bars:
         bar: Bar = bars.enter_context(progress("training", settings.steps))
         calibrating = False

@@ -1,7 +1,7 @@
 """Smoothed errors to levels, levels to one fused error.
 
 A view below its own 99 % level has no opinion: a mean of logarithms would let a calm view pull down one that sees the
-fault. The softened level was the largest lever measured (docs/decisions/0002-fusion.md).
+fault. The softened level was the largest lever measured (docs/decisions/0002).
 """
 
 from __future__ import annotations

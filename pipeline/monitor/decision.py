@@ -54,8 +54,8 @@ class Decision:
         self._policy = policy
         self._bars = bars
         self._moves = policy.bar == "tracking"
-        self._step = np.array([calibration.step for calibration in detector.calibrations])
-        self._floor = np.array([calibration.floor for calibration in detector.calibrations])
+        self._step = [calibration.step for calibration in detector.calibrations]
+        self._floor = [calibration.floor for calibration in detector.calibrations]
         self.target = float(self.targets(np.array([detector.step]), np.array([detector.regular]))[0])
 
     def targets(self, step: Ints, regular: Flags) -> Floats:
@@ -85,36 +85,27 @@ class Decision:
         return target
 
     def exceeding(
-        self, fused: Floats, scored: Flags, target: Floats, calibration: Ints, slots: Ints, rounds: list[Ints]
+        self, fused: Floats, scored: Flags, target: Floats, calibration: Ints, slots: Ints
     ) -> tuple[Flags, Floats]:
         """Which of N readings exceed, and the bar in x that each was compared with; the bars move on.
 
-        Maps fused errors x, whether a row is scored, its promise, its calibration and its slot, all (N,).
+        Maps fused errors x, whether a row is scored, its promise, its calibration and its slot, all (N,) in the order
+        in which the readings came. One reading at a time: the bar of the next depends on this one.
         """
         bars = self._bars
         exceeds, compared = np.zeros(len(fused), bool), np.zeros(len(fused))
-        for chosen in rounds:
-            taken = chosen[scored[chosen]]
-            if not len(taken):
-                continue
-            slot, promise, own = slots[taken], target[taken], calibration[taken]
-            if not bars.set[slot].all():
-                self._start(slot, promise, own)
-            bar = bars.bar[slot]
-            above = fused[taken] > bar
-            compared[taken] = bar
-            exceeds[taken] = above
-            if self._moves:
-                step = self._step[own] * (1 + BOOST / (1 + bars.scored[slot] / BOOST_READINGS))
-                bars.bar[slot] = np.maximum(bar + step * (above - promise), self._floor[own])
-            bars.scored[slot] += 1
-            bars.exceeded[slot] += above
-        return exceeds, compared
-
-    def _start(self, slots: Ints, target: Floats, calibration: Ints) -> None:
-        """Put the bars that stand nowhere yet where calibration puts them."""
-        bars = self._bars
-        for slot, promise, own in zip(slots.tolist(), target.tolist(), calibration.tolist(), strict=True):
+        rows = np.flatnonzero(scored)
+        columns = (rows, slots[rows], fused[rows], target[rows], calibration[rows])
+        for row, slot, x, promise, own in zip(*(column.tolist() for column in columns), strict=True):
             if not bars.set[slot]:
                 bars.bar[slot] = self._detector.calibrations[own].start_of_bar(promise)
                 bars.set[slot] = True
+            bar, count = float(bars.bar[slot]), int(bars.scored[slot])
+            above = x > bar
+            compared[row], exceeds[row] = bar, above
+            if self._moves:
+                step = self._step[own] * (1 + BOOST / (1 + count / BOOST_READINGS))
+                bars.bar[slot] = max(bar + step * (above - promise), self._floor[own])
+            bars.scored[slot] = count + 1
+            bars.exceeded[slot] += above
+        return exceeds, compared

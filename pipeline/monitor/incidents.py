@@ -16,6 +16,7 @@ from pipeline.monitor.policy import ChannelRule, Policy
 from pipeline.monitor.table import Columns
 from pipeline.records import Alert, Closing, Deviation, Event, Flags, Floats, Ints, Outcome, Readings, Scores
 
+TAKEN = int(Outcome.WARMING)  # outcomes up to this one: the reading was taken into its series
 POINT_SPAN = 5  # readings: what weighs most over a longer span is a deviation that lasts
 
 
@@ -80,7 +81,7 @@ class Incidents:
         for row, slot in zip(rows.tolist(), slots[rows].tolist(), strict=True):
             if judged.reset[row] and columns.open[slot]:
                 events.append(self._close(judged, row, slot, "gap"))
-            if judged.scores.outcome[row] <= Outcome.WARMING:
+            if judged.scores.outcome[row] <= TAKEN:
                 event = self._take(judged, row, slot, bool(outside[row]))
                 events += [event] if event else []
             alert[row] = columns.open[slot]
@@ -90,7 +91,7 @@ class Incidents:
         """Which of the readings that were taken have a value outside its valid range, (N,)."""
         values = judged.readings.values
         outside = ((values < self._low) | (values > self._high)) & ~judged.readings.missing
-        return np.asarray(outside.any(axis=1) & (judged.scores.outcome <= Outcome.WARMING))
+        return np.asarray(outside.any(axis=1) & (judged.scores.outcome <= TAKEN))
 
     def _take(self, judged: Judged, row: int, slot: int, outside: bool) -> Alert | None:
         """Raise, follow or clear on one reading; the event, when there is one."""

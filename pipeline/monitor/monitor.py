@@ -34,13 +34,11 @@ class Judge:
         self.incidents = Incidents(detector, policy, columns, name)
         self._rarity = detector.rarity
 
-    def judge(
-        self, judged: Judged, slots: Ints, rounds: list[Ints], steps: Ints, regular: Flags
-    ) -> tuple[Scores, list[Alert]]:
+    def judge(self, judged: Judged, slots: Ints, steps: Ints, regular: Flags) -> tuple[Scores, list[Alert]]:
         """The scores with bar, exceedance and alert filled in, and the events."""
         scores, own = judged.scores, judged.calibration
         target = self.decision.targets(steps, regular)
-        exceeds, bar = self.decision.exceeding(scores.fused, scores.scored, target, own, slots, rounds)
+        exceeds, bar = self.decision.exceeding(scores.fused, scores.scored, target, own, slots)
         decades = np.where(scores.scored, self._rarity(bar, own), 0.0)
         scores = replace(scores, exceeds=exceeds, bar=decades)
         alert, events = self.incidents.follow(replace(judged, scores=scores, target=target), slots)
@@ -110,9 +108,9 @@ class Monitor:
         tracked = self._tracker.advance(readings, slots, rounds)
         judged = self._score(readings, tracked, slots, rounds)
         steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
-        scores, alerts = self._judge.judge(judged, slots, rounds, steps, regular)
+        scores, alerts = self._judge.judge(judged, slots, steps, regular)
         for judge in self._aside:
-            judge.judge(judged, slots, rounds, steps, regular)
+            judge.judge(judged, slots, steps, regular)
         self._marks.partition[slots] = readings.partition
         self._marks.offset[slots] = readings.offset
         return scores, alerts

@@ -18,6 +18,8 @@ from pipeline.monitor.table import Columns
 from pipeline.monitor.timeline import steps_since
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
 
+SCORED, WARMING = int(Outcome.SCORED), int(Outcome.WARMING)  # an enum's members are slow to look up
+
 
 @dataclass(slots=True)
 class Tracks(Columns):
@@ -175,9 +177,7 @@ class Tracker:
         tracked.forecast[taken] = forecast
         tracked.forecast_known[taken] = known
         tracked.first[taken] = tracks.since_reset[slots] == 1
-        tracked.outcome[taken] = np.where(
-            tracks.since_reset[slots] < self._settings.warm_up, Outcome.WARMING, Outcome.SCORED
-        )
+        tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
         self._run(z, readings.at[taken], slots)
         tracks.since_reset[slots] += 1
 

@@ -77,7 +77,7 @@ def period_of(z: Floats) -> int | None:
     """The period of scaled readings (T, C) in rows, or None where there is none.
 
     The first local maximum of the mean autocorrelation that comes within a tenth of the highest, after it first fell
-    below .05, at a lag of 8 or more and a correlation above .2 (docs/decisions/0002-fusion.md).
+    below .05, at a lag of 8 or more and a correlation above .2 (docs/decisions/0002).
     """
     rows = len(z)
     longest = min(400, int(rows / 2.2))

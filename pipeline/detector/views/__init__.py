@@ -8,5 +8,5 @@ __all__ = ["Level", "Moment", "Prediction", "View", "errors_of", "owners", "span
 
 
 def views_for(scored_channels: int) -> tuple[View, ...]:
-    """The views of a detector: |z| only for one channel, on many it drags (docs/decisions/0002-fusion.md)."""
+    """The views of a detector: |z| only for one channel, on many it drags (docs/decisions/0002)."""
     return (Prediction(), Level()) if scored_channels == 1 else (Prediction(),)
