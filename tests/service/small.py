@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from pipeline.bundle import save
 from pipeline.detector.calibration import calibrate
 from pipeline.detector.detector import Channel, Detector
 from pipeline.detector.engine import Engine, Layer
@@ -59,6 +60,15 @@ def small_detector(seed=0):
     scores, _ = monitor.observe(readings_of(calm_values(600, seed=seed + 100)))
     fused = scores.fused[scores.scored]
     return _bare(engine, (calibrate(guess.channel_scale, guess.high, guess.band, fused),))
+
+
+def bundled(folder):
+    """The small detector as a bundle, with the slot of a series that it has seen; the folder."""
+    detector = small_detector()
+    monitor = Monitor(detector, POLICY)
+    monitor.observe(readings_of(calm_values(50)))
+    save(replace(detector, slots=monitor.snapshot()), folder)
+    return folder
 
 
 def _bare(engine, calibrations):

@@ -1,0 +1,92 @@
+"""What a command that runs for long needs of its process: a clock, signals, a log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+FORCED: Final = 1  # exit code of a process that was asked to end twice
+SLICE_SECONDS: Final = 0.1  # a wait notices a signal as late as this
+
+
+class SystemClock:
+    """The clocks of this machine; satisfies `service.ports.Clock`."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds from some moment on, never set back."""
+        return time.monotonic()
+
+
+class Signals:
+    """SIGTERM and SIGINT: the first asks to stop, a second ends the process at once; satisfies `service.ports.Stop`."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, until a signal comes at the latest."""
+        end = time.monotonic() + seconds
+        while not self._asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SLICE_SECONDS))
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked:  # whatever the process waits for, it waits no longer; nothing more is written or committed
+            os.write(2, b"plumbline: asked to end a second time: ended at once, without a commit\n")
+            os._exit(FORCED)
+        self._asked = True
+
+
+class Facts(logging.Formatter):
+    """A line for an event: time, level, what happened, and its facts as key=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        facts: Mapping[str, object] = getattr(record, "facts", {})
+        ours = record.name.startswith("plumbline")
+        words = " ".join([record.getMessage(), *(f"{name}={_shown(value)}" for name, value in facts.items())])
+        line = f"{at} {record.levelname} {words if ours else f'{record.name}: {words}'}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def log_to_stderr() -> None:
+    """Send the program's log to standard error; of the Kafka client only what it warns of."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Facts())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of its own slow tasks on a busy machine
+
+
+def _shown(value: object) -> str:
+    """A fact on one line, in quotes where it is more than one word."""
+    text = str(value)
+    plain = text.isprintable() and not any(letter in text for letter in ' "=')
+    return text if text and plain else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,185 @@
+"""`plumbline serve`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from pipeline.bundle import load
+from pipeline.cli.broker import cluster_of
+from pipeline.cli.configuration import load_settings
+from pipeline.cli.console import say
+from pipeline.cli.process import Signals, SystemClock, log_to_stderr
+from pipeline.connectors.http import serve_http
+from pipeline.connectors.kafka_client import Cluster
+from pipeline.connectors.kafka_sink import KafkaSink
+from pipeline.connectors.kafka_source import KafkaSource
+from pipeline.connectors.state_folder import StateFolder
+from pipeline.detector.detector import Detector
+from pipeline.exceptions import SettingsError
+from pipeline.formats.json import JsonDecoder
+from pipeline.formats.mapping import InputMapping
+from pipeline.monitor.monitor import Monitor
+from pipeline.service.commit import FirstStart
+from pipeline.service.health import Deadlines
+from pipeline.service.outputs import Nowhere, OutputTopics
+from pipeline.service.service import Connection, Service, ServiceSettings
+from pipeline.service.stream import Stream
+from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.watched import SeriesShown
+from pipeline.settings import DetectorSettings, Settings
+
+REQUEST_SECONDS = 5.0  # for one answer of a broker: a stop waits for a few of them
+DELIVERY_SECONDS = 60.0  # after which a message that was not acknowledged has failed
+
+
+def serve(
+    config: Path, /, *, dry_run: bool = False, fresh: bool = False, start: Literal["earliest", "latest"] = "earliest"
+) -> int:
+    """Score a topic as it grows, until stopped.
+
+    Each alert goes to the alerts topic and, as a sentence, to standard output; the log goes to standard error. SIGTERM
+    or Ctrl-C finishes and commits what is in hand, within 20 seconds; a second one ends it at once, with exit code 1.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    dry_run
+        Score and show alerts; send, save and commit nothing, and leave the real group alone.
+    fresh
+        Forget the saved state, and what the bundle remembers of its series.
+    start
+        Where to begin in a partition that the group has never read.
+    """
+    settings = load_settings(config)
+    streams = [_stream(one, fresh) for one in settings.detectors.values()]
+    _check_topics(settings)
+    cluster = cluster_of(settings, "serve", os.environ)
+    log_to_stderr()
+    with ExitStack() as open_until_the_end:
+        store = None
+        if settings.state.folder is not None and not dry_run:
+            store = open_until_the_end.enter_context(StateFolder(settings.state.folder))
+            if fresh:
+                store.clear()
+        telemetry = open_until_the_end.enter_context(_telemetry(settings, streams, listening=not dry_run))
+        signals = open_until_the_end.enter_context(Signals())
+        service = Service(
+            streams,
+            _connecting(settings, cluster, signals.asked, dry_run),
+            store,
+            OutputTopics(settings.outputs.alerts, settings.outputs.scores, settings.outputs.dead_letters),
+            telemetry,
+            SystemClock(),
+            signals,
+            say,
+            ServiceSettings(commit_every=settings.state.every_seconds, dry_run=dry_run, first_start=FirstStart(start)),
+        )
+        return 0 if service.run() else 1
+
+
+def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
+    """A detector with its topic; SettingsError where the two do not fit or one is not named."""
+    where = f"detectors.{settings.name}"
+    if settings.bundle is None or settings.topic is None or settings.input is None:
+        raise SettingsError(f"{where} needs a bundle and an input with its topic to be served: name both")
+    detector = load(settings.bundle)
+    _check_fit(where, settings, settings.input, detector)
+    return Stream(
+        settings.name,
+        settings.topic,
+        JsonDecoder(settings.input, detector.names),
+        Monitor(detector, settings.policy, name=settings.name, fresh=fresh),
+    )
+
+
+def _check_fit(where: str, settings: DetectorSettings, mapping: InputMapping, detector: Detector) -> None:
+    names = ", ".join(detector.names)
+    if settings.channels and set(settings.channels) != set(detector.names):
+        raise SettingsError(
+            f"{where}.channels are {', '.join(settings.channels)}, the bundle's are {names}: mend the list or fit anew"
+        )
+    try:
+        mapping.paths(detector.names)
+    except ValueError as error:
+        raise SettingsError(f"{where}.input: {error}") from error
+    if mapping.time.clock != detector.clock:
+        raise SettingsError(
+            f"{where}.input.time has unit {mapping.time.unit}, a clock of {mapping.time.clock}; "
+            f"the bundle's clock is {detector.clock}: mend the unit"
+        )
+
+
+def _check_topics(settings: Settings) -> None:
+    """SettingsError where two detectors read one topic."""
+    readers: dict[str | None, str] = {}
+    for one in settings.detectors.values():
+        other = readers.setdefault(one.topic, one.name)
+        if other != one.name:
+            raise SettingsError(f"detectors.{other} and detectors.{one.name} both read {one.topic}: give each its own")
+
+
+def _connecting(
+    settings: Settings, cluster: Cluster, stopping: Callable[[], bool], dry_run: bool
+) -> Callable[[], Connection]:
+    """How the service connects, at its start and whenever it starts over."""
+    group = settings.kafka.group_id if settings.kafka is not None else "plumbline"
+    topics = [one.topic for one in settings.detectors.values() if one.topic is not None]
+    if dry_run:  # a group of its own, gone with its member, for it commits nothing
+        group = f"{group}-dry-run-{secrets.token_hex(4)}"
+    written = [
+        topic for topic in (settings.outputs.alerts, settings.outputs.scores, settings.outputs.dead_letters) if topic
+    ]
+
+    def connect() -> Connection:
+        with ExitStack() as undo:
+            source = KafkaSource(cluster, group, topics, stopping=stopping, request_seconds=REQUEST_SECONDS)
+            undo.callback(source.close, 1.0)
+            if dry_run:
+                undo.pop_all()
+                return Connection(source, Nowhere())
+            sink = KafkaSink(cluster, delivery_seconds=DELIVERY_SECONDS)
+            undo.callback(sink.close, 1.0)
+            for topic in written:
+                sink.require_topic(topic)
+            undo.pop_all()
+            return Connection(source, sink)
+
+    return connect
+
+
+@contextmanager
+def _telemetry(settings: Settings, streams: Sequence[Stream], *, listening: bool) -> Iterator[Telemetry]:
+    """What is counted, and served where it may be."""
+    registry, shown = CollectorRegistry(), settings.telemetry
+    telemetry = Telemetry(
+        registry,
+        SystemClock(),
+        [_served(stream) for stream in streams],
+        version=importlib.metadata.version("plumbline"),
+        series=SeriesShown(shown.series_max, shown.series_match),
+        deadlines=Deadlines(),
+    )
+    if not listening or shown.listen is None:
+        yield telemetry
+        return
+    host, port = shown.listen
+    server = serve_http(f"{host}:{port}", registry, telemetry.health)
+    try:
+        yield telemetry
+    finally:
+        server.close()
+
+
+def _served(stream: Stream) -> Served:
+    detector = stream.monitor.detector
+    step_seconds = detector.step / 1e6 if detector.clock == "time" else 0.0
+    return Served(stream.detector, stream.topic, detector.digest, detector.names, stream.monitor.target, step_seconds)
