@@ -191,7 +191,7 @@ def house(text: str) -> set[str]:
         if first.endswith("/"):
             folders.append((depth, above + first))
         elif first.endswith(".py"):
-            modules.add(above + first)
+            modules.update(above + name for name in re.findall(r"\w+\.py\b", line))
         if not first.endswith(".py"):
             modules.update(folders[-1][1] + name for name in re.findall(r"\w+\.py\b", line))
     return modules
