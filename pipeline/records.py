@@ -115,7 +115,8 @@ class Decoded:
 class Scores:
     """What the monitor says of N readings, in input order.
 
-    `score`, `bar`, `exceeds`, `expected`, `lower` and `upper` mean something where `scored` is true, and are 0 elsewhere.
+    `score`, `bar`, `exceeds`, `expected`, `lower`, `upper` and `fused` mean something where `scored` is true, and are 0
+    elsewhere.
     """
 
     outcome: npt.NDArray[np.uint8]  # (N,) Outcome

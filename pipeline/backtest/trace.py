@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.backtest.backtest import Part
 from pipeline.formats.frames import LABEL, labels
-from pipeline.records import Alert, Flags, Readings, Scores, join, joined
+from pipeline.records import Alert, Flags, Readings, Scores, Severity, join, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Trace:
     labelled: Flags | None  # (N,) where the label is known
 
     @property
-    def incidents(self) -> list[tuple[int, int | None, str]]:
+    def incidents(self) -> list[tuple[int, int | None, Severity]]:
         """Start, end and severity of each incident; no end where it is still open."""
-        found: dict[str, tuple[int, int | None, str]] = {}
+        found: dict[str, tuple[int, int | None, Severity]] = {}
         for alert in self.alerts:
             found[alert.id] = (alert.start, alert.end, alert.severity)
         return list(found.values())

@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from pipeline.cli.console import Progress as Bar
 from pipeline.cli.console import counted, note, progress
 from pipeline.connectors.tables import Histories, Tables, read_histories

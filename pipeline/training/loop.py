@@ -237,6 +237,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def one_thread() -> None:
+    """Let torch compute on one thread: its small steps stall on several when the machine is busy (decisions/0003)."""
+    torch.set_num_threads(1)
+
+
 def _copied(tensors: dict[str, Tensor], device: torch.device | None = None) -> dict[str, Tensor]:
     return {name: tensor.detach().to(device or tensor.device, copy=True) for name, tensor in tensors.items()}
 
