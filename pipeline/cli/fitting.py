@@ -49,9 +49,7 @@ def watched(
     keep: Callable[[Resume], None] = lambda _: None,
 ) -> Detector:
     """Learn from histories, with a bar for the training and one for the calibration; `keep` gets every resume state."""
-    torch.set_num_threads(
-        1
-    )  # small steps on several threads stall on a loaded machine (docs/decisions/0003-threads.md)
+    one_thread()
     steps = fitting(histories, channels, clock, settings, resume=resume)
     with ExitStack() as bars:
         bar: Bar = bars.enter_context(progress("training", settings.steps))
