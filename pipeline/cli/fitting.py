@@ -18,7 +18,7 @@ from pipeline.exceptions import StateError
 from pipeline.records import Clock
 from pipeline.training.fit import fitting
 from pipeline.training.history import History
-from pipeline.training.loop import Progress
+from pipeline.training.loop import Progress, one_thread
 from pipeline.training.preparing import fingerprint
 from pipeline.training.resume import Resume, decode, encode
 
