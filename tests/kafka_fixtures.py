@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import secrets
 import warnings
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pipeline.connectors.local_broker import LocalBroker, cache_folder, why_unavailable
 
 _numbers = itertools.count()
+_run = secrets.token_hex(3)  # several runs may share a broker
 
 
 @pytest.fixture(scope="session")
@@ -29,22 +31,32 @@ def kafka():
 
 
 @pytest.fixture
-def fresh_name(request):
-    """A name that no other test or run uses, for topics and groups on a broker that several runs may share."""
-    return f"plumbline-test-{os.getpid()}-{next(_numbers)}"
+def fresh_name():
+    """A name that no other test or run uses, for topics and groups."""
+    return f"plumbline-test-{_run}-{next(_numbers)}"
 
 
-LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def pytest_collection_modifyitems(items):
+    """Excuse kafka-python's sockets where it is used, and nowhere else: our own are to be closed."""
+    for item in items:
+        if item.get_closest_marker("kafka") or "refused_connections" in item.fixturenames:
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            item.fixturenames.insert(0, "client_sockets")
 
 
 @pytest.fixture
-def refused_connections(caplog):
-    """For tests in which nobody listens: kafka-python leaves the sockets of such attempts to the garbage collector.
+def client_sockets(caplog):
+    """kafka-python leaves sockets that were still connecting, or were refused, to the garbage collector.
 
-    They are collected here, so that the warnings reach no other test; the test itself needs LEAVES_SOCKETS.
+    They are collected after each test, so that the warnings reach no other.
     """
     yield
     caplog.get_records("call").clear()  # which hold the errors, and these the sockets
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture
+def refused_connections():
+    """For tests without a broker in which the client is refused by somebody; see `client_sockets`."""

@@ -145,12 +145,7 @@ def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) 
             kafka_client=net_client,
             **{**DEFAULTS, **settings, **chosen},
         )
-    except (
-        KafkaError,
-        ValueError,
-        OSError,
-        AssertionError,
-    ) as error:  # ssl errors are OSErrors, bad settings assertions
+    except (KafkaError, ValueError, TypeError, AssertionError, OSError) as error:  # also of ssl and of wrong settings
         for client in made:
             client.close()  # a constructor that fails leaves its thread behind
         gc.collect()  # and the sockets of attempts before this one, which an outage of hours would run out of
@@ -188,10 +183,16 @@ def _refusal(cluster: Cluster, error: Exception, reason: str | None) -> str:
 
 def require_topic(consumer: Any, cluster: Cluster, topic: str) -> tuple[int, ...]:
     """The numbers of a topic's partitions; BrokerError when there is no such topic."""
-    numbers = consumer.partitions_for_topic(topic)
+    try:
+        numbers = consumer.partitions_for_topic(topic)
+        others = () if numbers else consumer.topics()
+    except KafkaError as error:
+        raise BrokerError(
+            f"{cluster.bootstrap_servers} did not say whether there is a topic {topic}: {in_words(error)}"
+        ) from error
     if numbers:
         return tuple(sorted(numbers))
-    near = difflib.get_close_matches(topic, consumer.topics(), 1)
+    near = difflib.get_close_matches(topic, others, 1)
     hint = f"; there is {near[0]}" if near else ""
     raise BrokerError(
         f"there is no topic {topic} at {cluster.bootstrap_servers}, or we may not read it{hint}. "

@@ -1,6 +1,6 @@
 """Records of Kafka topics as a member of a group: the service's source.
 
-Three habits of kafka-python 3.0 decide its shape (docs/decisions has the measurements). A join that completes between
+Three habits of kafka-python 3.0 decide its shape (docs/decisions/0005). A join that completes between
 two polls is lost, so a poll does not return while the group is settling. Rebalance callbacks run on the client's own
 thread, so they only pause and take notes. An outage raises nothing in a poll: it shows in `commit` and `bounds`, which
 have a time limit.

@@ -9,12 +9,10 @@ from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.local_broker import free_port
 from pipeline.exceptions import BrokerError
-from tests.kafka_fixtures import LEAVES_SOCKETS
 
 QUICK = {"bootstrap_timeout_ms": 1000}
 
 
-@LEAVES_SOCKETS
 def test_a_broker_that_is_absent_is_reported_in_time_and_leaves_no_thread(refused_connections):
     with free_port() as port:
         servers = f"127.0.0.1:{port}"
@@ -26,7 +24,6 @@ def test_a_broker_that_is_absent_is_reported_in_time_and_leaves_no_thread(refuse
     assert threading.active_count() == threads
 
 
-@LEAVES_SOCKETS
 def test_a_host_that_nobody_knows_is_named(refused_connections):
     with pytest.raises(BrokerError, match=r"DNS lookup failed for nowhere\.invalid:9092"):
         KafkaSink(Cluster("nowhere.invalid:9092", QUICK))

@@ -1,5 +1,7 @@
 """The Kafka sink against a real broker: it knows what is stored."""
 
+import os
+
 import pytest
 
 from pipeline.connectors.kafka_client import Cluster, create_topic
@@ -81,5 +83,7 @@ def test_too_much_under_way_is_refused_before_it_fills_the_memory(cluster, fresh
 
 
 def test_a_topic_that_is_not_there_is_named(sink, fresh_name):
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        pytest.skip("the broker of KAFKA_BOOTSTRAP_SERVERS may create topics by itself, as ours does not")
     with pytest.raises(BrokerError, match=f"there is no topic {fresh_name}.*create it"):
         sink.require_topic(fresh_name)

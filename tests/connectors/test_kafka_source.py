@@ -8,7 +8,7 @@ import pytest
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
-from pipeline.exceptions import BrokerError, OffsetLostError, OwnershipLostError
+from pipeline.exceptions import BrokerError, OffsetLostError, OwnershipLostError, StalledError
 from pipeline.service.ports import Message, Partition
 
 pytestmark = pytest.mark.kafka
@@ -196,6 +196,24 @@ def test_an_offset_that_is_not_kept_is_named_until_it_is_sought(cluster, topic, 
 
     assert lost.value.partitions == {busy: 1000}
     assert reading.values == [0, 1, 2, 1, 2]
+
+
+def test_a_group_that_does_not_settle_is_reported(join):
+    first, second = join(settle_seconds=1), join(settle_seconds=1)
+    first.poll(1)
+    with pytest.raises(
+        StalledError, match=r"has not settled for 1 s"
+    ):  # as the first, which never polls, must join too
+        second.poll(0.1)
+
+
+def test_a_stop_is_not_kept_waiting_by_a_group_that_does_not_settle(join):
+    first, second = join(), join(stopping=lambda: True)
+    first.poll(1)
+    start = time.monotonic()
+    second.poll(0.1)
+
+    assert time.monotonic() - start < 3
 
 
 def test_a_missing_topic_is_named_with_the_nearest_one(cluster, topic):

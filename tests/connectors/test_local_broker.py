@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,9 @@ import pytest
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
-from pipeline.connectors.local_broker import LocalBroker, cache_folder, why_unavailable
+from pipeline.connectors.local_broker import LocalBroker, cache_folder, fetch, why_unavailable
 from pipeline.exceptions import BrokerError, UnacknowledgedError
 from pipeline.service.ports import Message, Partition
-from tests.kafka_fixtures import LEAVES_SOCKETS
 
 BROKER_IN_A_PROCESS = """
 import os, sys
@@ -62,9 +62,38 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch, programs, reason):
     assert found == reason or (reason and re.match(reason, found))
 
 
+FAKE_MAVEN = """#!/bin/sh
+for word; do case "$word" in -DoutputDirectory=*) folder="${word#*=}";; esac; done
+echo called >> "$(dirname "$0")/calls"
+touch "$folder/kafka.jar"
+"""
+
+
+def test_the_jars_are_fetched_once_however_many_ask(tmp_path, monkeypatch):
+    (tmp_path / "mvn").write_text(FAKE_MAVEN)
+    (tmp_path / "mvn").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(fetch, [tmp_path / "cache"] * 4))
+    (jars,) = found
+
+    assert sorted(path.name for path in jars.iterdir()) == ["kafka-pom.xml", "kafka.jar"]
+    assert (tmp_path / "calls").read_text() == "called\n"
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [jars.name, f"{jars.name}.lock"]
+
+
+def test_what_maven_said_is_shown_and_nothing_half_fetched_stays(tmp_path, monkeypatch):
+    (tmp_path / "mvn").write_text("#!/bin/sh\necho no route to host; exit 1\n")
+    (tmp_path / "mvn").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(BrokerError, match=r"Maven could not fetch Apache Kafka .*\n*no route to host"):
+        fetch(tmp_path / "cache")
+
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
 @pytest.mark.kafka
-@LEAVES_SOCKETS
-def test_clients_survive_a_broker_that_is_killed_and_restarted(cache, refused_connections):
+def test_clients_survive_a_broker_that_is_killed_and_restarted(cache):
     with LocalBroker(cache) as broker:
         broker.create_topic("readings")
         cluster = Cluster(broker.bootstrap_servers)
