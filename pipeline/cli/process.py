@@ -14,6 +14,9 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 FORCED: Final = 1  # exit code of a process that was asked to end twice
+OURS: Final = "plumbline"  # what the names of our own loggers begin with
+SELDOM_SECONDS: Final = 60.0
+MESSAGE_START: Final = 24  # characters: what follows may be a port or a name
 SLICE_SECONDS: Final = 0.1  # a wait notices a signal as late as this
 
 
@@ -70,16 +73,33 @@ class Facts(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         facts: Mapping[str, object] = getattr(record, "facts", {})
-        ours = record.name.startswith("plumbline")
+        ours = record.name.startswith(OURS)
         words = " ".join([record.getMessage(), *(f"{name}={_shown(value)}" for name, value in facts.items())])
         line = f"{at} {record.levelname} {words if ours else f'{record.name}: {words}'}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Seldom(logging.Filter):
+    """Lets a library say the same thing once a minute: in an outage the Kafka client says it eight times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be seen."""
+        what = record.name, str(record.msg)[:MESSAGE_START]
+        if record.name.startswith(OURS) or record.created - self._said.get(what, 0.0) >= SELDOM_SECONDS:
+            self._said[what] = record.created
+            return True
+        return False
+
+
 def log_to_stderr() -> None:
-    """Send the program's log to standard error; of the Kafka client only what it warns of."""
+    """Send the program's log to standard error; of the Kafka client only what it warns of, and that seldom."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Facts())
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of its own slow tasks on a busy machine

@@ -302,6 +302,7 @@ class Service:
 
     def _start_over(self) -> None:
         """Drop everything in memory and the connection; the next turn makes a new one and resumes from saved state."""
+        log.warning("starting over", extra={"facts": {"partitions": len(self._partitions.held)}})
         self._partitions.let_go(list(self._partitions.held))
         self._telemetry.assigned(())
         self._telemetry.health.disconnected()

@@ -2,7 +2,7 @@ import logging
 import os
 import signal
 
-from pipeline.cli.process import Facts, Signals, SystemClock
+from pipeline.cli.process import Facts, Seldom, Signals, SystemClock
 
 
 def line_of(message, name="plumbline.service", **facts):
@@ -45,3 +45,19 @@ def test_the_clock_goes_forward():
 
     assert clock.monotonic() <= clock.monotonic()
     assert clock.now() > 1_700_000_000
+
+
+def test_a_library_says_the_same_thing_once_a_minute_and_we_whenever_it_happens():
+    seldom = Seldom()
+
+    def seen(name, message, seconds):
+        record = logging.LogRecord(name, logging.ERROR, "", 0, message, (), None)
+        record.created = 1_700_000_000.0 + seconds
+        return seldom.filter(record)
+
+    assert [seen("kafka.net", "Connection failed: ECONNREFUSED", seconds) for seconds in (0, 1, 59, 61)] == [
+        *(True, False, False),
+        True,
+    ]
+    assert seen("kafka.net", "Authentication failed", 2)
+    assert all(seen("plumbline.service", "not committed", seconds) for seconds in (0, 1))
