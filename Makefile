@@ -26,7 +26,7 @@ check: $(READY)  ## Format, lint, types, import contract, fast tests
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --quiet -m "not slow and not long and not kafka and not prometheus"
+	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not long and not kafka and not prometheus"
 
 test-long: $(READY)  ## The tests that take minutes
 	$(BIN)/python -m pytest -m long
