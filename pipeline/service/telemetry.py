@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from threading import Lock
 from typing import Literal, get_args
 
 import numpy as np
@@ -33,6 +32,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.records import Alert, Event, Floats, Outcome, Readings, Reason, Rejected, Scores, Severity
 from pipeline.service.health import Deadlines, Health
+from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
 from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
 
@@ -78,10 +78,11 @@ class Telemetry:
         self._registry = registry
         self._served = {one.name: one for one in served}
         self._watched = {one.name: WatchedSeries(len(one.channels), series, clock, one.step_seconds) for one in served}
-        self._lag = _Lag(clock)
+        self._lag = Lag(clock)
         self._last_poll = _Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
         self._last_commit = _Moment("plumbline_last_commit_timestamp_seconds", "Time of the last successful commit.")
-        for collector in (self._lag, self._last_poll, self._last_commit, _Sensors(self._served, self._watched)):
+        read_at_scrape = (_Behind(self._lag), _Sensors(self._served, self._watched), self._last_poll, self._last_commit)
+        for collector in read_at_scrape:
             registry.register(collector)
         for of_the_process in (ProcessCollector, PlatformCollector, GCCollector):
             of_the_process(registry=registry)
@@ -253,59 +254,33 @@ class _Moment(Collector):
         yield GaugeMetricFamily(self._name, self._help, value=self._at)
 
 
-class _Lag(Collector):
-    """Unread records of each partition that is ours, and how old the oldest of them can be.
+class _Behind(Collector):
+    """How far behind each partition is."""
 
-    The oldest unread record is younger than the last one read, and came after the last time when nothing was unread:
-    the age is the smaller of the two spans, so that the first record after a quiet night is not hours late.
-    """
+    LABELS = ("topic", "partition")
 
-    RECORDS = ("plumbline_lag_records", "Unread records of each assigned partition.")
-    SECONDS = ("plumbline_lag_seconds", "Age that the oldest unread record has at most; 0 when there is none.")
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = Lock()
-        self._ours: frozenset[Partition] = frozenset()
-        self._remaining: dict[Partition, int] = {}
-        self._since: dict[Partition, float] = {}  # the oldest unread record is not older than this
-
-    def only(self, partitions: frozenset[Partition]) -> None:
-        with self._lock:
-            self._ours = partitions
-            self._remaining = {key: count for key, count in self._remaining.items() if key in partitions}
-            self._since = {key: since for key, since in self._since.items() if key in partitions}
-
-    def polled(self, remaining: Mapping[Partition, int], read: Mapping[Partition, Sequence[Record]]) -> None:
-        now = self._clock.now()
-        with self._lock:
-            self._remaining = {key: count for key, count in remaining.items() if key in self._ours}
-            for partition, count in self._remaining.items():
-                if count == 0:
-                    self._since[partition] = now
-                elif records := read.get(partition):
-                    written = records[-1].timestamp / 1000
-                    self._since[partition] = max(written, self._since.get(partition, written))
+    def __init__(self, lag: Lag) -> None:
+        self._lag = lag
 
     def describe(self) -> Iterable[Metric]:
-        for name, help_text in (self.RECORDS, self.SECONDS):
-            yield GaugeMetricFamily(name, help_text, labels=("topic", "partition"))
+        return self._families()
 
     def collect(self) -> Iterable[Metric]:
-        records, seconds = (
-            GaugeMetricFamily(*both, labels=("topic", "partition")) for both in (self.RECORDS, self.SECONDS)
+        records, seconds = self._families()
+        for one in self._lag.behind():
+            labels = (one.partition.topic, str(one.partition.number))
+            records.add_metric(labels, one.records)
+            if one.seconds is not None:
+                seconds.add_metric(labels, one.seconds)
+        return records, seconds
+
+    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily("plumbline_lag_records", "Unread records of a partition.", labels=self.LABELS),
+            GaugeMetricFamily(
+                "plumbline_lag_seconds", "Age that its oldest unread record has at most; 0: none.", labels=self.LABELS
+            ),
         )
-        now = self._clock.now()
-        with self._lock:
-            for partition, count in self._remaining.items():
-                labels = (partition.topic, str(partition.number))
-                records.add_metric(labels, count)
-                if count == 0:
-                    seconds.add_metric(labels, 0.0)
-                elif partition in self._since:
-                    seconds.add_metric(labels, max(0.0, now - self._since[partition]))
-        yield records
-        yield seconds
 
 
 class _Sensors(Collector):
