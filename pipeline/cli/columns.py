@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.cli.configuration import load_settings
+from pipeline.cli.console import note
 from pipeline.connectors.tables import Tables, open_tables
-from pipeline.exceptions import DataError, SettingsError
+from pipeline.exceptions import SettingsError
 from pipeline.formats.frames import FrameMapping
 from pipeline.settings import DetectorSettings
 from pipeline.settings.problems import nearest
@@ -40,5 +41,5 @@ def open_files(
     tables = open_tables(paths, mapping)
     for name in ignore or ():
         if name not in tables.columns:
-            raise DataError(f"--ignore {name}: no file has this column; {nearest(name, tables.columns)}")
+            note(f"--ignore {name}: no file has this column; {nearest(name, tables.columns)}")
     return tables
