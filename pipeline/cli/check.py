@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bundle import load
+from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, say, shown, table
 from pipeline.cli.inspect import step_in_words
+from pipeline.connectors.kafka_client import Cluster
+from pipeline.connectors.kafka_reader import TopicReader
+from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
 from pipeline.monitor.monitor import Monitor
@@ -123,25 +128,42 @@ def _input(settings: DetectorSettings, detector: Detector) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
-    topics = list(dict.fromkeys(each.topic for each in settings.detectors.values() if each.topic is not None))
     if settings.kafka is None:
         wrong = 2 if connect else 0
         yield Finding("kafka", "", "no section kafka: enough for train and backtest, not for serve", wrong)
         return
     yield Finding("kafka", "group", settings.kafka.group_id)
-    if not connect:
-        yield Finding("kafka", "brokers", f"{settings.kafka.bootstrap_servers}, not tried: --connect does")
-        return
-    from pipeline.cli.broker import cluster_of  # here: without --connect no Kafka client is loaded
-    from pipeline.connectors.kafka_reader import TopicReader
-
+    yield from _shared_topics(settings)
     try:
-        cluster = cluster_of(settings, "check --connect", os.environ)
-        for topic in topics:
-            reader = TopicReader(cluster, topic)
-            reader.close()
-            yield Finding("kafka", "input", f"topic {topic}: {reader.total:,} records")
+        cluster = cluster_of(settings, "check", os.environ)
+        if connect:
+            yield from _topics(settings, cluster)
+        words = "reached" if connect else "not tried, --connect does"
+        yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers}: {words}")
     except (SettingsError, BrokerError) as error:
         yield _failed("kafka", "brokers", error)
-        return
-    yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers} answer")
+
+
+def _shared_topics(settings: Settings) -> Iterator[Finding]:
+    """A topic that two detectors read: a service commits one position for it."""
+    read = Counter(each.topic for each in settings.detectors.values() if each.topic is not None)
+    for topic, times in read.items():
+        if times > 1:
+            yield Finding("kafka", "input", f"topic {topic} is read by {times} detectors: give each its own", 2)
+
+
+def _topics(settings: Settings, cluster: Cluster) -> Iterator[Finding]:
+    """The topics as `serve` asks for them; a broker that creates topics by itself creates the outputs here."""
+    for topic in dict.fromkeys(each.topic for each in settings.detectors.values() if each.topic is not None):
+        reader = TopicReader(cluster, topic)
+        reader.close()
+        yield Finding("kafka", "input", f"topic {topic}: {counted(reader.total, 'record')}")
+    outputs = settings.outputs
+    sink = KafkaSink(cluster)
+    try:
+        for written in (outputs.alerts, outputs.scores, outputs.dead_letters):
+            if written is not None:
+                sink.require_topic(written)
+                yield Finding("kafka", "output", f"topic {written}")
+    finally:
+        sink.close(1.0)

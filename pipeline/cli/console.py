@@ -46,7 +46,7 @@ def counted(number: int, thing: str) -> str:
 def shown(path: Path) -> str:
     """A path as a person here would write it."""
     short = os.path.relpath(path)
-    return short if len(short) < len(str(path)) else str(path)
+    return str(path) if short.startswith("..") else short
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:

@@ -73,7 +73,7 @@ COMMANDS = (
     ),
     Command(
         "publish",
-        "Write a file's readings to the input topic, as if they happened now.",
+        "Write a file's readings to the input topic, at any pace.",
         (
             "plumbline publish plumbline.yaml --data after.parquet --speed 300",
             "plumbline publish plumbline.yaml --data after.parquet --speed max",

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.cli.main import main
+from pipeline.connectors.kafka_client import Cluster, create_topic
+from tests.service.small import bundled
+
+OTHERS = "lacking flow, besides pressure; mend the list or fit the detector again"
+TOO_MANY = "which at a step of 60 s is 9.92 of all readings: ask for less than half of them"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A detector of temp and flow with a reading every minute."""
+    return bundled(tmp_path_factory.mktemp("bundles") / "pumps")
+
+
+@pytest.fixture
+def checked(tmp_path, monkeypatch, capsys):
+    """The exit code and the lines of `plumbline check` for a configuration."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+
+    def check(text, *options):
+        (tmp_path / "a.yaml").write_text(text)
+        code = main(["check", "a.yaml", *options])
+        return code, [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    return check
+
+
+def test_a_configuration_that_will_run_is_told_part_by_part(bundle, checked):
+    text = f"kafka: {{}}\ndetectors: {{pumps: {{bundle: {bundle}, channels: {{flow: , temp: }}, input: {{topic: r}}}}}}"
+    code, lines = checked(text)
+
+    assert code == 0
+    assert lines[0] == "a.yaml: 1 detector"
+    assert lines[1].startswith(f"pumps bundle {bundle}: 2 channels, 1 series, a reading every 1 min, digest ")
+    assert lines[2:] == [
+        "pumps channels temp, flow",
+        "pumps policy one reading in 10,080 may exceed the bar of a series",
+        "pumps input topic r, json, wide",
+        "kafka group plumbline",
+        "kafka brokers localhost:9092: not tried, --connect does",
+        "it will run",
+    ]
+
+
+def test_what_is_enough_for_training_is_no_problem(checked):
+    assert checked("detectors: {pumps: }") == (
+        0,
+        [
+            "a.yaml: 1 detector",
+            "pumps bundle none is named: enough for train and backtest, not for serve",
+            "kafka no section kafka: enough for train and backtest, not for serve",
+            "it will run",
+        ],
+    )
+
+
+def test_a_bundle_that_is_not_there_yet_is_a_problem_with_its_cure(checked):
+    code, lines = checked("detectors: {pumps: {bundle: bundles/pumps}}")
+
+    assert code == 1
+    assert lines[1] == (
+        "pumps bundle PROBLEM bundles/pumps is not there yet: plumbline train a.yaml --data FILES --out bundles/pumps"
+    )
+    assert lines[-1] == "1 problem: it will not run"
+
+
+def test_a_damaged_bundle_is_a_problem_and_the_rest_is_still_looked_at(bundle, checked, tmp_path):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text("{}")
+    code, lines = checked(f"detectors: {{pumps: {{bundle: damaged}}, others: {{bundle: {bundle}}}}}")
+
+    assert code == 1
+    assert lines[1] == (
+        f"pumps bundle PROBLEM {tmp_path}/damaged/manifest.json is not the manifest of a bundle; fit the detector again"
+    )
+    assert lines[2].startswith("others bundle ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            "channels: {temp: , pressure: }",
+            f"pumps channels PROBLEM other than the bundle's: {OTHERS}",
+        ),
+        (
+            "policy: {false_alarms: {rate: 1e5}}",
+            f"pumps policy PROBLEM false_alarms asks for 100000 per series-week, {TOO_MANY}",
+        ),
+        (
+            "input: {topic: r, time: {unit: index}}",
+            "pumps input PROBLEM time unit index is a clock of index, the bundle's clock is time: mend the unit",
+        ),
+        (
+            "input: {topic: r, shape: long}",
+            "pumps input PROBLEM shape is long, which has one channel; here are 2: temp, flow",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_the_bundle_end_with_2(keys, problem, bundle, checked):
+    code, lines = checked(f"detectors: {{pumps: {{bundle: {bundle}, {keys}}}}}")
+
+    assert code == 2
+    assert problem in lines
+
+
+def test_a_topic_of_two_detectors_and_a_password_that_is_not_there_are_problems(bundle, checked):
+    kafka = "kafka: {client: {security_protocol: SSL, ssl_password: {env: NOT_SET}}}"
+    detector = f"{{bundle: {bundle}, input: {{topic: r}}}}"
+    code, lines = checked(f"{kafka}\ndetectors: {{a: {detector}, b: {detector}}}")
+
+    assert code == 2
+    assert lines[-3:] == [
+        "kafka input PROBLEM topic r is read by 2 detectors: give each its own",
+        "kafka brokers PROBLEM kafka.client.ssl_password: the environment variable NOT_SET is empty or not set",
+        "2 problems: it will not run",
+    ]
+
+
+def test_connecting_without_a_section_kafka_is_a_problem(checked):
+    code, lines = checked("detectors: {pumps: }", "--connect")
+
+    assert code == 2
+    assert lines[2] == "kafka PROBLEM no section kafka: enough for train and backtest, not for serve"
+
+
+def test_connecting_looks_for_the_topics(kafka, fresh_name, bundle, checked):
+    text = (
+        f"kafka: {{bootstrap_servers: '{kafka}'}}\n"
+        f"detectors: {{pumps: {{bundle: {bundle}, input: {{topic: {fresh_name}}}}}}}\n"
+        f"outputs: {{alerts: {fresh_name}-alerts, dead_letters: null}}"
+    )
+    code, lines = checked(text, "--connect")
+
+    assert code == 1
+    assert lines[-2].startswith(f"kafka brokers PROBLEM there is no topic {fresh_name} at {kafka}")
+
+    for topic in (fresh_name, f"{fresh_name}-alerts"):
+        create_topic(Cluster(kafka), topic)
+    code, lines = checked(text, "--connect")
+
+    assert code == 0
+    assert lines[-4:] == [
+        f"kafka input topic {fresh_name}: 0 records",
+        f"kafka output topic {fresh_name}-alerts",
+        f"kafka brokers {kafka}: reached",
+        "it will run",
+    ]
