@@ -224,6 +224,11 @@ def drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[N
         yield
 
 
+def generator_of(seed: int) -> torch.Generator:
+    """The source of randomness of one training."""
+    return torch.Generator().manual_seed(seed)
+
+
 def pick_device(name: str) -> torch.device:
     """The device of this name; `auto` is CUDA where there is one. SettingsError for one that is not here."""
     if name == "auto":
