@@ -31,9 +31,9 @@ def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = Non
     found = read_histories(tables)
     histories = [History(each.name, each.at, each.values, each.missing) for each in found.series]
     _say_found(found)
-    training = _digest(histories, found.channels, settings)
+    training = digest_of(histories, found.channels, settings)
     resume = None if resume_file is None else _read(resume_file, training)
-    detector = watched(histories, found.channels, found.clock, settings, resume, _keeper(resume_file, training))
+    detector = watched(histories, found.channels, found.clock, settings, resume, keeper(resume_file, training))
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     _say_left_out(detector)
@@ -95,7 +95,7 @@ def _say_left_out(detector: Detector) -> None:
         note(f"too short for a calibration of their own, and only lent to the network: {names}")
 
 
-def _digest(histories: list[History], channels: tuple[str, ...], settings: FitSettings) -> str:
+def digest_of(histories: list[History], channels: tuple[str, ...], settings: FitSettings) -> str:
     """What tells this training from any other."""
     words = [fingerprint(histories), channels, {**asdict(settings), "roles": dict(settings.roles)}]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
@@ -112,7 +112,7 @@ def _read(file: Path, training: str) -> Resume | None:
     return resume
 
 
-def _keeper(file: Path | None, training: str) -> Callable[[Resume], None]:
+def keeper(file: Path | None, training: str) -> Callable[[Resume], None]:
     """What writes the resume file, whole or not at all; nothing without a file."""
     if file is None:
         return lambda _: None

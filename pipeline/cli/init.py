@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -56,13 +57,13 @@ def init(
         raise SettingsError(f"{out} is there already: name another file by --out, or remove it")
     servers = bootstrap_servers or os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"
     proposal = _from_topic(topic, servers) if topic is not None else _from_files(data or [], servers, channels, ignore)
-    text = configuration(proposal, str(out))
+    text = configuration(proposal, shlex.quote(str(out)))
     parse_settings(text, out)
     out.write_text(text, encoding="utf-8")
     seen = proposal.survey
     channel_count = counted(len(seen.channels), "channel")
     say(f"{out}: {channel_count}, {len(seen.series)} series, looked at {counted(seen.readings, 'reading')}")
-    for step in proposal.next_steps(str(out)):
+    for step in proposal.next_steps(shlex.quote(str(out))):
         say(f"  {step}")
 
 
@@ -75,7 +76,7 @@ def _from_files(
         raise DataError(f"{data[0]}: no row is a reading")
     name = _name(data[0].resolve().name.partition(".")[0])
     looked_at = survey(join(readings), tables.channels, tables.clock)
-    return Proposal(name, looked_at, servers, files=" ".join(map(str, data)))
+    return Proposal(name, looked_at, servers, files=shlex.join(map(str, data)))
 
 
 def _first_rows(tables: Tables) -> Iterator[Readings]:

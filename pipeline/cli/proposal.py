@@ -60,7 +60,7 @@ class Proposal:
     topic: str | None = None
     mapping: InputMapping | None = None
     reasons: tuple[str, ...] = ()  # of the guesses about the topic's records
-    files: str = "FILE"  # as they were named
+    files: str = "FILE"  # as they were named, for a shell
 
     def next_steps(self, path: str) -> tuple[str, ...]:
         """The commands that come next."""
