@@ -66,7 +66,8 @@ class Proposal:
         """The commands that come next."""
         train = f"plumbline train {path} --data {self.files} --out bundles/{self.name}"
         if self.topic is None:
-            return train, f"plumbline serve {path}", f"plumbline publish {path} --data {self.files} --speed max"
+            # Later ones: a bundle remembers where its history ended, and what it has learnt from is late.
+            return train, f"plumbline serve {path}", f"plumbline publish {path} --data LATER-FILES --speed max"
         captured = f"{self.name}.parquet"
         return (
             f"plumbline capture {path} --last 14d --out {captured}",
