@@ -1,9 +1,8 @@
 """In which order things are made to last, and where a partition goes on afterwards.
 
 A commit flushes the outputs, saves the state of each partition as it stood before offset B, and commits B to the group.
-Whatever fails in between, an output that is stored twice is the same bytes under the same id, and none is missing:
-records at or above the last saved B are observed again, and with output, unless the group's offset C says that their
-outputs are stored.
+Whatever fails in between, no output is missing, and one that is stored twice says the same under the same id: records
+at or above the last saved B are observed again, with output unless the group's offset C says that it is stored.
 """
 
 from __future__ import annotations
