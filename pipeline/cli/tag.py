@@ -91,7 +91,9 @@ def predict(bundle: Path, *, text: list[str] | None = None, data: list[Path] | N
         raise SettingsError("give either --text or --data")
     if text:
         words = tuple(WORD.findall(" ".join(text)))
-        sentences = [Sentence(words, (UNTAGGED,) * len(words))] if words else []
+        if not words:
+            raise DataError(f"--text is {' '.join(text)!r}: there is no word in it")
+        sentences = [Sentence(words, (UNTAGGED,) * len(words))]
     else:
         sentences = _sentences(data or [])
     tagger = read_tagger(bundle)

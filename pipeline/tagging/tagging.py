@@ -58,7 +58,7 @@ class Tagger:
                 for sentence, tags in zip(chosen.tolist(), numbers, strict=True):
                     length = len(sentences[sentence])
                     tagged[sentence] = tuple(self.vocabulary.tags[number] for number in tags[:length])
-        return [tagged[sentence] for sentence in range(len(sentences))]
+        return [tagged.get(sentence, ()) for sentence in range(len(sentences))]
 
 
 def new_tagger(vocabulary: Vocabulary, settings: TagSettings) -> Tagger:
@@ -116,8 +116,11 @@ class Encoded:
         return (self.starts[chosen][:, None] + steps).where(inside, 0), inside
 
     def by_length(self) -> Iterator[Tensor]:
-        """All sentences, some at a time, the shortest first."""
-        return iter(self.lengths.argsort(stable=True).split(READ_AT_ONCE))  # type: ignore[no-untyped-call]
+        """All sentences that have words, some at a time, the shortest first."""
+        order = self.lengths.argsort(stable=True)
+        order = order[self.lengths[order] > 0]
+        for first in range(0, len(order), READ_AT_ONCE):
+            yield order[first : first + READ_AT_ONCE]
 
 
 class TagCourse:

@@ -43,9 +43,11 @@ class Vocabulary:
 
 
 def vocabulary_of(sentences: Sequence[Sentence]) -> Vocabulary:
-    """All words and tags of these sentences, in alphabetical order."""
+    """All words and tags of these sentences, in alphabetical order; ValueError where not one word has a tag."""
     words = sorted({word.lower() for sentence in sentences for word in sentence.words})
     tags = sorted({tag for sentence in sentences for tag in sentence.tags} - {UNTAGGED})
+    if not tags:
+        raise ValueError(f"no word of the {len(sentences)} sentences to learn from has a tag")
     return Vocabulary(tuple(words), tuple(tags))
 
 
