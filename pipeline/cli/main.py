@@ -82,7 +82,10 @@ COMMANDS = (
     Command(
         "capture",
         "Keep what a topic holds as a file to train on.",
-        ("plumbline capture plumbline.yaml --last 14d --out history.parquet",),
+        (
+            "plumbline capture plumbline.yaml --last 14d --out history.parquet",
+            "plumbline capture plumbline.yaml --out all-of-it.parquet",
+        ),
     ),
     Command(
         "inspect",
@@ -92,12 +95,12 @@ COMMANDS = (
     Command(
         "schema",
         "Print the JSON Schema of a configuration, for editors.",
-        ("plumbline schema > plumbline.schema.json",),
+        ("plumbline schema > plumbline.schema.json", "plumbline schema | grep -A 2 clear_after"),
     ),
     Command(
         "kafka",
         "Run a real Kafka broker here until stopped.",
-        ("plumbline kafka",),
+        ("plumbline kafka", "plumbline kafka --topic readings --partitions 4"),
         show=False,
     ),
 )
@@ -105,12 +108,18 @@ TAG_COMMANDS = (
     Command(
         "train",
         "Learn to tag words from a treebank in CoNLL-U.",
-        ("plumbline tag train --data train.conllu --dev dev.conllu --out bundles/english",),
+        (
+            "plumbline tag train --out taggers/tutorial",
+            "plumbline tag train --data train.conllu --dev dev.conllu --out taggers/english",
+        ),
     ),
     Command(
         "predict",
         "Tag the words of a text.",
-        ('plumbline tag predict --bundle bundles/english --text "The dog ate the apple"',),
+        (
+            'plumbline tag predict --bundle taggers/tutorial --text "The dog ate the apple"',
+            "plumbline tag predict --bundle taggers/english --data test.conllu",
+        ),
     ),
 )
 

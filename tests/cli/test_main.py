@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from pipeline.cli.main import COMMANDS, TAG_COMMANDS, main
+from pipeline.cli.main import COMMANDS, TAG_COMMANDS, application, main
 
 # A test run in the background ignores SIGINT, and so would its children.
 PROGRAM = (
@@ -43,6 +45,16 @@ def test_the_help_of_the_program_names_every_command_but_the_hidden(words, capsy
     assert all(f"│ {command.name} " in shown for command in COMMANDS if command.show)
     assert "│ tag " in shown
     assert "kafka" not in shown
+
+
+@pytest.mark.parametrize("example", [example for command, _ in SPOKEN for example in command.examples])
+def test_every_example_is_one_that_the_program_understands(example):
+    words = shlex.split(re.split(r" [>|] ", example)[0])
+    command, _, ignored = application(words).parse_args(words[1:], print_error=False, exit_on_error=False)
+
+    assert words[0] == "plumbline"
+    assert command.__name__ in words
+    assert ignored == {}
 
 
 def test_every_command_has_a_module():
