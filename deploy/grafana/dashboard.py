@@ -348,8 +348,14 @@ def build() -> dict[str, Any]:
 
 
 def repaired(board: dict[str, Any]) -> dict[str, Any]:
-    """What the generator leaves to us: every panel has an id, and no table has the footer of an older scheme."""
+    """Repair what the generator leaves to us.
+
+    Every panel has an id; a table has no footer of an older scheme; a variable nothing that belongs to another kind.
+    """
     numbers = count(1)
+    for chosen in board["templating"]["list"]:
+        for misplaced in ("auto", "auto_count", "auto_min"):
+            chosen.pop(misplaced, None)
     for panel in board["panels"]:
         panel["id"] = next(numbers)
         panel.get("options", {}).pop("footer", None)

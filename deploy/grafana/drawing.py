@@ -125,4 +125,5 @@ def variable(name: str, label: str, query: str, *, many: bool) -> dashboard.Quer
 def mark(name: str, expression: str, colour: str, title: str, text: str) -> dashboard.AnnotationQuery:
     """Marks over all panels while the expression has an answer."""
     marks = dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(colour)
-    return marks.expr(expression).title_format(title).text_format(text).step("15s")
+    query = prometheus.Dataquery().expr(expression).interval("15s").ref_id("Anno")
+    return marks.target(query).title_format(title).text_format(text)
