@@ -36,7 +36,7 @@ from pipeline.service.telemetry import Served, Telemetry
 from pipeline.service.watched import SeriesShown
 from pipeline.settings import DetectorSettings, Settings
 
-REQUEST_SECONDS = 5.0  # for one answer of a broker: a stop waits for a few of them
+REQUEST_SECONDS = 4.0  # for one answer of a broker: a stop waits for two of them
 DELIVERY_SECONDS = 60.0  # after which a message that was not acknowledged has failed
 
 

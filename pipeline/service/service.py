@@ -40,10 +40,10 @@ class ServiceSettings:
     """How often, how long and how much; times in seconds."""
 
     commit_every: float = 30.0
-    stop_within: float = 20.0
     poll_for: float = 0.5
-    flush_for: float = 5.0
+    flush_for: float = 4.0
     retry_after: float = 5.0  # a commit that failed
+    last_retry_within: float = 2.0  # of the stop: the group may just be rebalancing
     reconnect_after: float = 60.0  # of commits that failed
     longest_pause: float = 30.0  # between attempts to connect
     stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
@@ -116,10 +116,13 @@ class Service:
             self._start_over()
 
     def stop(self) -> bool:
-        """Commit and leave the group within the time that a stop may take; whether everything is committed."""
-        deadline = self._clock.monotonic() + self._settings.stop_within
+        """Commit and leave the group; whether everything is committed.
+
+        The turn under way and this take 20 seconds together, when the broker answers nothing: twice a flush and an
+        answer of the broker, and a second for each client to close.
+        """
         self._telemetry.health.stopping()
-        done = self._connection is not None and self._last_commit(self._connection, deadline)
+        done = self._connection is not None and self._last_commit(self._connection)
         self._disconnect(1.0)
         if done:
             log.info("stopped")
@@ -265,10 +268,11 @@ class Service:
             if now - self._failing_since >= self._settings.reconnect_after:
                 self._start_over()
 
-    def _last_commit(self, connection: Connection, deadline: float) -> bool:
-        """Commit before leaving; once more while there is time, for a group may just be rebalancing."""
+    def _last_commit(self, connection: Connection) -> bool:
+        """Commit before leaving, again where it failed at once."""
+        last_try = self._clock.monotonic() + self._settings.last_retry_within
         while not self._commit(connection):
-            if self._connection is None or self._clock.monotonic() + self._settings.stop_within / 2 > deadline:
+            if self._connection is None or self._clock.monotonic() > last_try:
                 return False
             try:
                 self._exchange(connection, connection.source.poll(self._settings.poll_for))

@@ -120,3 +120,19 @@ def test_partitions_move_to_another_member_and_back(kafka, fresh_name, tmp_path,
         assert "with=first_start" in two.log() or "with=state_missing" in two.log()
         assert one.log().count("with=state") >= 1, "what came back was caught up with from its own state"
         assert_repeats_agree(rows, one.read("alerts"))
+
+
+def test_a_stop_while_kafka_is_away_ends_in_time_and_says_what_it_left(broker, fresh_name, tmp_path, bundle):
+    frame = frame_of("pump")
+    with Live(broker.bootstrap_servers, fresh_name, tmp_path, bundle) as live:
+        live.change("every_seconds: 30", "every_seconds: 2")
+        live.publish(frame[:120])
+        live.start()
+        live.wait_for("committed")
+        broker.kill()
+        live.wait_for("not committed")
+        code, seconds = live.stop()
+
+    assert code == 1
+    assert seconds < 20
+    assert "stopped without a commit" in live.log()
