@@ -83,8 +83,8 @@ class ForecastCourse:
 
 def huber(changes: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of the Huber loss where the mask is set, and how many targets those are; all (B, T, horizon, C)."""
-    losses = F.huber_loss(changes, targets, reduction="none")
-    return (losses * mask).sum(), mask.sum()
+    counted = torch.where(mask, targets, changes.detach())  # what does not count is met exactly: no loss, no gradient
+    return F.huber_loss(changes, counted, reduction="sum"), mask.sum()
 
 
 def pieces_of(validation: Sequence[Segment], device: torch.device) -> list[Pieces]:
