@@ -3,9 +3,9 @@
 .venv/bin/python tests/bench/training.py [--device cuda] [--threads 1] [--batch 16 64 256]
 
 All train the same predictor by the same optimiser on one series. A target is a reading that is forecast: a chunk has
-one at every position, a window at its last. Windows come as fast as they can, by view and gathered on the device, and as
-most programs have them, from a DataLoader over a TensorDataset. A target costs one step of the LSTM in a chunk and 100
-in a window, so about 100 is what can be won at the same batch.
+one at every position, a window at its last. Windows come as fast as they can, by view and gathered on the device, and
+as most programs have them, from a DataLoader over a TensorDataset. A target costs one step of the LSTM in a chunk and
+100 in a window, so about 100 is what can be won at the same batch.
 """
 
 from __future__ import annotations
