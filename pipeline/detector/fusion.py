@@ -26,4 +26,5 @@ def fuse(softened: Floats, weights: Floats) -> Floats:
 
     Maps softened levels (N, K) and the weight of each of the K smoothed errors (K,), which sum to one.
     """
-    return np.log(softened @ weights + FUSED_OFFSET)
+    fused: Floats = np.log((softened * weights).sum(axis=1) + FUSED_OFFSET)  # no matrix product: see engine.product
+    return fused
