@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, say, shown, table
+from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.inspect import step_in_words
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import TopicReader
@@ -79,9 +79,8 @@ def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
         yield _failed(name, "bundle", error)
         return
     yield Finding(name, "bundle", f"{shown(settings.bundle)}: {_in_words(detector)}")
-    yield _channels(settings, detector)
-    yield _promise(settings, detector)
-    yield from _input(settings, detector)
+    channels, topic = _fit(settings, detector)
+    yield from (channels, _promise(settings, detector), topic)
 
 
 def _in_words(detector: Detector) -> str:
@@ -89,15 +88,6 @@ def _in_words(detector: Detector) -> str:
         f"{counted(len(detector.channels), 'channel')}, {len(detector.series)} series, {step_in_words(detector)}, "
         f"digest {detector.digest[:12]}"
     )
-
-
-def _channels(settings: DetectorSettings, detector: Detector) -> Finding:
-    lacking = [name for name in detector.names if name not in settings.channels]
-    besides = [name for name in settings.channels if name not in detector.names]
-    if not settings.channels or not (lacking or besides):
-        return Finding(settings.name, "channels", ", ".join(detector.names[:12]) + ", ..." * (len(detector.names) > 12))
-    words = f"other than the bundle's: lacking {', '.join(lacking) or 'none'}, besides {', '.join(besides) or 'none'}"
-    return Finding(settings.name, "channels", f"{words}; mend the list or fit the detector again", 2)
 
 
 def _promise(settings: DetectorSettings, detector: Detector) -> Finding:
@@ -108,23 +98,20 @@ def _promise(settings: DetectorSettings, detector: Detector) -> Finding:
     return Finding(settings.name, "policy", f"one reading in {1 / target:,.0f} may exceed the bar of a series")
 
 
-def _input(settings: DetectorSettings, detector: Detector) -> Iterator[Finding]:
+def _fit(settings: DetectorSettings, detector: Detector) -> tuple[Finding, Finding]:
+    """The channels and the input, each in words or as what does not fit the bundle."""
+    found = misfits(settings, detector)
+    wrong = {misfit.aspect: Finding(settings.name, misfit.aspect, misfit.words, 2) for misfit in found}
+    names = ", ".join(detector.names[:12]) + ", ..." * (len(detector.names) > 12)
     mapping = settings.input
-    if mapping is None:
-        yield Finding(settings.name, "input", "no topic is named: enough for train and backtest, not for serve")
-        return
-    try:
-        mapping.paths(detector.names)
-    except ValueError as error:
-        yield Finding(settings.name, "input", str(error), 2)
-        return
-    if mapping.time.clock != detector.clock:
-        words = (
-            f"time unit {mapping.time.unit} is a clock of {mapping.time.clock}, the bundle's clock is {detector.clock}"
-        )
-        yield Finding(settings.name, "input", f"{words}: mend the unit", 2)
-        return
-    yield Finding(settings.name, "input", f"topic {settings.topic}, {mapping.format}, {mapping.shape}")
+    words = (
+        "no topic is named: enough for train and backtest, not for serve"
+        if mapping is None
+        else f"topic {settings.topic}, {mapping.format}, {mapping.shape}"
+    )
+    fine = {"channels": names, "input": words}
+    channels, topic = (wrong.get(each, Finding(settings.name, each, words)) for each, words in fine.items())
+    return channels, topic
 
 
 def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
@@ -133,7 +120,8 @@ def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
         yield Finding("kafka", "", "no section kafka: enough for train and backtest, not for serve", wrong)
         return
     yield Finding("kafka", "group", settings.kafka.group_id)
-    yield from _shared_topics(settings)
+    for shared in shared_topics(settings):
+        yield Finding("kafka", shared.aspect, shared.words, 2)
     try:
         cluster = cluster_of(settings, "check", os.environ)
         if connect:
@@ -142,14 +130,6 @@ def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
         yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers}: {words}")
     except (SettingsError, BrokerError) as error:
         yield _failed("kafka", "brokers", error)
-
-
-def _shared_topics(settings: Settings) -> Iterator[Finding]:
-    """A topic that two detectors read: a service commits one position for it."""
-    read = Counter(each.topic for each in settings.detectors.values() if each.topic is not None)
-    for topic, times in read.items():
-        if times > 1:
-            yield Finding("kafka", "input", f"topic {topic} is read by {times} detectors: give each its own", 2)
 
 
 def _topics(settings: Settings, cluster: Cluster) -> Iterator[Finding]:

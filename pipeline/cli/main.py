@@ -155,6 +155,8 @@ def application(words: Sequence[str] = ()) -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; failures are one message on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(pool, "1")  # before numpy is imported: one thread a process (docs/decisions/0003)
     try:
         try:
             result = application(words)(words, print_error=False, exit_on_error=False, result_action="return_value")

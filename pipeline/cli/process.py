@@ -17,6 +17,7 @@ FORCED: Final = 1  # exit code of a process that was asked to end twice
 OURS: Final = "plumbline"  # what the names of our own loggers begin with
 SELDOM_SECONDS: Final = 60.0
 MESSAGE_START: Final = 24  # characters: what follows may be a port or a name
+SAME_REQUEST_SECONDS: Final = 0.5  # two signals within this are one request to stop
 SLICE_SECONDS: Final = 0.1  # a wait notices a signal as late as this
 
 
@@ -37,6 +38,7 @@ class Signals:
 
     def __init__(self) -> None:
         self._asked = False
+        self._first = 0.0  # when the first came, by the monotonic clock
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -61,10 +63,12 @@ class Signals:
             time.sleep(min(left, SLICE_SECONDS))
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked and time.monotonic() - self._first < SAME_REQUEST_SECONDS:
+            return  # `timeout` and some supervisors signal the process and then its group: that is one request
         if self._asked:  # whatever the process waits for, it waits no longer; nothing more is written or committed
             os.write(2, b"plumbline: asked to end a second time: ended at once, without a commit\n")
             os._exit(FORCED)
-        self._asked = True
+        self._asked, self._first = True, time.monotonic()
 
 
 class Facts(logging.Formatter):

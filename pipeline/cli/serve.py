@@ -16,16 +16,15 @@ from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import say
+from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.process import Signals, SystemClock, log_to_stderr
 from pipeline.connectors.http import serve_http
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.state_folder import StateFolder
-from pipeline.detector.detector import Detector
 from pipeline.exceptions import SettingsError
 from pipeline.formats.json import JsonDecoder
-from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.commit import FirstStart
 from pipeline.service.health import Deadlines
@@ -61,7 +60,8 @@ def serve(
     """
     settings = load_settings(config)
     streams = [_stream(one, fresh) for one in settings.detectors.values()]
-    _check_topics(settings)
+    for shared in shared_topics(settings):
+        raise SettingsError(f"{config}: {shared.words}")
     cluster = cluster_of(settings, "serve", os.environ)
     log_to_stderr()
     with ExitStack() as open_until_the_end:
@@ -92,39 +92,14 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
     if settings.bundle is None or settings.topic is None or settings.input is None:
         raise SettingsError(f"{where} needs a bundle and an input with its topic to be served: name both")
     detector = load(settings.bundle)
-    _check_fit(where, settings, settings.input, detector)
+    for misfit in misfits(settings, detector):
+        raise SettingsError(f"{where}: {misfit.aspect}: {misfit.words}")
     return Stream(
         settings.name,
         settings.topic,
         JsonDecoder(settings.input, detector.names),
         Monitor(detector, settings.policy, name=settings.name, fresh=fresh),
     )
-
-
-def _check_fit(where: str, settings: DetectorSettings, mapping: InputMapping, detector: Detector) -> None:
-    names = ", ".join(detector.names)
-    if settings.channels and set(settings.channels) != set(detector.names):
-        raise SettingsError(
-            f"{where}.channels are {', '.join(settings.channels)}, the bundle's are {names}: mend the list or fit anew"
-        )
-    try:
-        mapping.paths(detector.names)
-    except ValueError as error:
-        raise SettingsError(f"{where}.input: {error}") from error
-    if mapping.time.clock != detector.clock:
-        raise SettingsError(
-            f"{where}.input.time has unit {mapping.time.unit}, a clock of {mapping.time.clock}; "
-            f"the bundle's clock is {detector.clock}: mend the unit"
-        )
-
-
-def _check_topics(settings: Settings) -> None:
-    """SettingsError where two detectors read one topic."""
-    readers: dict[str | None, str] = {}
-    for one in settings.detectors.values():
-        other = readers.setdefault(one.topic, one.name)
-        if other != one.name:
-            raise SettingsError(f"detectors.{other} and detectors.{one.name} both read {one.topic}: give each its own")
 
 
 def _connecting(

@@ -116,7 +116,7 @@ def test_a_topic_of_two_detectors_and_a_password_that_is_not_there_are_problems(
 
     assert code == 2
     assert lines[-3:] == [
-        "kafka input PROBLEM topic r is read by 2 detectors: give each its own",
+        "kafka input PROBLEM topic r is read by a and b: give each its own",
         "kafka brokers PROBLEM kafka.client.ssl_password: the environment variable NOT_SET is empty or not set",
         "2 problems: it will not run",
     ]

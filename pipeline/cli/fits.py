@@ -1,0 +1,47 @@
+"""Whether a detector fits what the settings say of its input: asked by `check` and by `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipeline.detector.detector import Detector
+from pipeline.settings import DetectorSettings, Settings
+
+
+class Misfit(NamedTuple):
+    """One thing that does not fit, and the part of the settings that it is in."""
+
+    aspect: str
+    words: str
+
+
+def misfits(settings: DetectorSettings, detector: Detector) -> Iterator[Misfit]:
+    """What of the channels and of the input does not fit the bundle; nothing where all does."""
+    lacking = [name for name in detector.names if name not in settings.channels]
+    besides = [name for name in settings.channels if name not in detector.names]
+    if settings.channels and (lacking or besides):
+        words = f"lacking {', '.join(lacking) or 'none'}, besides {', '.join(besides) or 'none'}"
+        yield Misfit("channels", f"other than the bundle's: {words}; mend the list or fit the detector again")
+    mapping = settings.input
+    if mapping is None:
+        return
+    try:
+        mapping.paths(detector.names)
+    except ValueError as error:
+        yield Misfit("input", str(error))
+        return
+    if mapping.time.clock != detector.clock:
+        words = f"time unit {mapping.time.unit} is a clock of {mapping.time.clock}, the bundle's clock is"
+        yield Misfit("input", f"{words} {detector.clock}: mend the unit")
+
+
+def shared_topics(settings: Settings) -> Iterator[Misfit]:
+    """The topics that two detectors read: a service commits one position for each."""
+    readers: dict[str, list[str]] = {}
+    for each in settings.detectors.values():
+        if each.topic is not None:
+            readers.setdefault(each.topic, []).append(each.name)
+    for topic, names in readers.items():
+        if len(names) > 1:
+            yield Misfit("input", f"topic {topic} is read by {' and '.join(names)}: give each its own")
