@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -9,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.connectors.local_broker import free_port
+from tests.service.small import bundled
+
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).parent / "uv"
 NOT_FOR_SERVING = ("torch", "pandas", "sklearn", "matplotlib", "scipy")
+
+ROWS = 300
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +52,20 @@ def elsewhere(wheel, tmp_path_factory):
         done = run(UV, *command, folder=folder)
         assert done.returncode == 0, done.stderr
     return folder
+
+
+def configured(folder, servers, topic):
+    """A configuration of the small detector on this topic."""
+    bundled(folder / "bundle")
+    config = folder / "plumbline.yaml"
+    config.write_text(f"""
+        kafka: {{bootstrap_servers: "{servers}", group_id: {topic}, client: {{bootstrap_timeout_ms: 3000}}}}
+        detectors: {{pumps: {{bundle: bundle, input: {{topic: {topic}, series: {{key: true}}}}}}}}
+        outputs: {{alerts: null, dead_letters: null}}
+        state: {{folder: state, every_seconds: 1}}
+        telemetry: {{listen: null}}
+    """)
+    return config
 
 
 def test_the_wheel_has_two_top_level_names(wheel):
@@ -87,7 +108,41 @@ def test_a_command_explains_itself_without_the_libraries_of_training(elsewhere, 
 
 
 def test_a_command_that_needs_torch_says_so(elsewhere):
-    said = run("env/bin/plumbline", "train", "--data", "a.csv", "--out", "b", folder=elsewhere)
+    rows = "".join(f"2026-01-01T{i // 60:02}:{i % 60:02}:00,{i % 7}\n" for i in range(200))
+    (elsewhere / "history.csv").write_text(f"timestamp,temp\n{rows}")
+    said = run("env/bin/plumbline", "train", "--data", "history.csv", "--out", "bundle", folder=elsewhere)
 
     assert said.returncode == 1
     assert "is not installed here: pip install plumbline" in said.stderr
+
+
+def test_a_broker_that_is_absent_is_told_without_the_libraries_of_training(elsewhere, tmp_path):
+    with free_port() as port:
+        pass  # nobody listens there
+    said = run("env/bin/plumbline", "serve", configured(tmp_path, f"127.0.0.1:{port}", "readings"), folder=elsewhere)
+
+    assert said.returncode == 1
+    assert f"127.0.0.1:{port}" in said.stderr
+
+
+def test_the_service_scores_a_topic_without_the_libraries_of_training(elsewhere, tmp_path, kafka, fresh_name):
+    config = configured(tmp_path, kafka, fresh_name)
+    rows = "".join(f"2026-01-01T{i // 60:02}:{i % 60:02}:00,{i % 7},1.5\n" for i in range(ROWS))
+    (tmp_path / "pump-9.csv").write_text(f"timestamp,temp,flow\n{rows}")
+    published = run("env/bin/plumbline", "publish", config, "--data", tmp_path / "pump-9.csv", folder=elsewhere)
+    assert published.returncode == 0, published.stderr
+    serving = ("env/bin/plumbline", "serve", config)
+    read = scored = 0
+    with subprocess.Popen(serving, cwd=elsewhere, stderr=subprocess.PIPE, text=True) as service:
+        try:
+            for line in service.stderr:
+                if found := re.search(r"committed readings=([1-9]\d*) scored=(\d+)", line):
+                    read, scored = read + int(found[1]), scored + int(found[2])
+                    if read == ROWS:
+                        service.send_signal(signal.SIGTERM)
+            service.wait()
+        finally:
+            service.kill()
+
+    assert (service.returncode, read) == (0, ROWS)
+    assert 0 < scored < ROWS  # a new series warms up first
