@@ -8,7 +8,8 @@ from pipeline.records import Ints, Singles
 
 DAY = 24 * 3600 * 1_000_000  # microseconds
 WEEK = 7 * DAY
-CALENDAR_INPUTS = 4
+CALENDAR_NAMES = ("sine of day", "sine of week", "cosine of day", "cosine of week")
+CALENDAR_INPUTS = len(CALENDAR_NAMES)
 
 
 def calendar_inputs(at: Ints) -> Singles:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detector.calendar import CALENDAR_NAMES
 from pipeline.detector.calibration import Calibration, Rarity, rarity_of
 from pipeline.detector.engine import Engine
 from pipeline.detector.fit_settings import FitSettings, Role
@@ -99,6 +100,7 @@ class Detector:
         """All of it that is not an array, ready for JSON."""
         return {
             "channels": [asdict(channel) for channel in self.channels],
+            "further_inputs": list(CALENDAR_NAMES if self.settings.calendar else ()),
             "clock": self.clock,
             "step": self.step,
             "regular": self.regular,
