@@ -25,7 +25,7 @@ class FitSettings:
     max_gap: int = 10  # steps; a longer gap resets the series
     steps: int = 1000  # of the optimiser, at most
     learning_rate: float = 3e-3
-    patience: int = 6  # evaluations without gain before training stops
+    patience: int = 16  # evaluations without gain before training stops: gains come late, as the learning rate falls
     evaluate_every: int = 50  # steps
     chunk: int = 64  # readings that gradients flow through
     carry: int = 4  # chunks in a row through which state is carried
