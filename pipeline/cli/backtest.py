@@ -83,11 +83,15 @@ def backtest(
     """
     settings = detector_settings(config, detector)
     if (train is None) == (bundle is None):
-        raise SettingsError("a backtest needs something to learn from, --train FILES, or a detector, --bundle FOLDER")
+        raise SettingsError(
+            "a backtest needs either something to learn from, --train FILES, or a detector, --bundle FOLDER; "
+            f"found {'neither' if train is None else 'both'}"
+        )
     if train is not None:
         learn_from = open_files(train, settings, channels, ignore)
         tables = open_files(test, settings, channels, ignore)
         check_same(tables, learn_from)
+        tables = tables.ordered(learn_from.channels)  # a file may have its columns in another order
         from pipeline.cli.fitting import fitted  # here: a bundle is scored without torch
 
         fit = replace(settings.fit, device=device or settings.fit.device)
@@ -95,7 +99,8 @@ def backtest(
     else:
         assert bundle is not None
         learn_from, learnt = None, load(bundle)
-        tables = open_files(test, settings, channels or list(learnt.names), ignore)
+        check_asked(channels, learnt)
+        tables = open_files(test, settings, learnt.names, ignore)
         note_unread(tables)
     run(learnt, settings.policy, settings.name, tables, out, fresh=fresh, pictures=pictures, learn_from=learn_from)
 
@@ -232,6 +237,15 @@ def check_same(tables: Tables, learn_from: Tables) -> None:
             f"{tables.files[0].path}: other channels than {learn_from.files[0].path}: lacking "
             f"{', '.join(sorted(theirs - ours)) or 'none'}, besides {', '.join(sorted(ours - theirs)) or 'none'}; "
             "one detector has one list of channels: name it by --channels, or leave columns out by --ignore"
+        )
+
+
+def check_asked(channels: Sequence[str] | None, learnt: Detector) -> None:
+    """SettingsError where other channels are asked for than the bundle has; their order does not matter."""
+    if channels is not None and set(channels) != set(learnt.names):
+        raise SettingsError(
+            f"--channels {' '.join(channels)}: the detector of the bundle reads {' '.join(learnt.names)}, all of them; "
+            "leave --channels out"
         )
 
 

@@ -78,6 +78,14 @@ class Tables:
         """Every column of any file, read or not: an `ignore` that is not among them is a slip of the pen."""
         return frozenset(name for file in self.files for name in (*file.layout.columns, *file.layout.unread))
 
+    def ordered(self, channels: Sequence[str]) -> Tables:
+        """The same files with the same channels, their values in this order: a detector's, for one."""
+        if set(channels) != set(self.channels):
+            raise ValueError(f"the channels are {', '.join(self.channels)}: {', '.join(channels)} is no order of them")
+        names = tuple(channels)
+        files = tuple(replace(file, layout=replace(file.layout, channels=names)) for file in self.files)
+        return Tables(files, replace(self.mapping, channels=names))
+
     def decoded(
         self, last: Mapping[str, int] | None = None, rows: int = ROWS_AT_ONCE
     ) -> Iterator[tuple[Table, pa.RecordBatch, Decoded]]:
