@@ -18,9 +18,8 @@ from pipeline.monitor.table import Columns
 from pipeline.records import Flags, Floats, Ints
 
 PROBABILITY_WITHOUT_WEEKS = 1e-4  # the default of an index clock or an irregular series
-LARGEST_DEFAULT = (
-    0.05  # of the promise per series-week where steps are days: the bar never sinks below the 95 % quantile
-)
+LARGEST_DEFAULT = 0.05  # of the default where steps are days: the bar never sinks below the 95 % quantile
+LARGEST = 0.49  # of a rate that was asked for, for the series with the longest steps
 BOOST, BOOST_READINGS = 2.0, 200.0  # the first steps are thrice as large, fading over the first readings
 
 
@@ -56,33 +55,40 @@ class Decision:
         self._moves = policy.bar == "tracking"
         self._step = [calibration.step for calibration in detector.calibrations]
         self._floor = [calibration.floor for calibration in detector.calibrations]
+        self._check_promise()
         self.target = float(self.targets(np.array([detector.step]), np.array([detector.regular]))[0])
 
-    def targets(self, step: Ints, regular: Flags) -> Floats:
-        """The promised share of exceeding readings of series with these steps, (n,).
-
-        SettingsError where a rate per week was asked for and weeks mean nothing, or is more than the bar can keep.
-        """
-        promise = self._policy.false_alarms
-        weeks = regular & (self._detector.clock == "time")
-        if promise is None:
-            per_step = np.minimum(step / WEEK_MICROSECONDS, LARGEST_DEFAULT)
-            return np.where(weeks, per_step, PROBABILITY_WITHOUT_WEEKS)
-        if promise.probability is not None:
-            return np.full(len(step), promise.probability)
-        if not weeks.all():
-            why = "its clock is an index" if self._detector.clock == "index" else "its readings come irregularly"
+    def _check_promise(self) -> None:
+        """SettingsError where a rate per week means nothing for the detector, or is more than can be kept."""
+        detector, promise = self._detector, self._policy.false_alarms
+        if promise is None or promise.rate is None:
+            return
+        if detector.clock == "index" or not detector.regular:
+            why = "its clock is an index" if detector.clock == "index" else "its readings come irregularly"
             raise SettingsError(
                 f"false_alarms asks for {promise.rate:g} per series-week, but weeks mean nothing here: {why}. "
                 f"Ask for a share of readings, {{probability: 1e-4}}"
             )
-        target = (promise.rate or 0.0) * step / WEEK_MICROSECONDS
-        if (target >= 0.5).any():
+        share = promise.rate * detector.step / WEEK_MICROSECONDS
+        if share >= 0.5:
             raise SettingsError(
-                f"false_alarms asks for {promise.rate:g} per series-week, which at a step of {step.max() / 1e6:g} s "
-                f"is {target.max():.3g} of all readings: ask for less than half of them"
+                f"false_alarms asks for {promise.rate:g} per series-week, which at a step of {detector.step / 1e6:g} s "
+                f"is {share:.3g} of all readings: ask for less than half of them"
             )
-        return target
+
+    def targets(self, step: Ints, regular: Flags) -> Floats:
+        """The promised share of exceeding readings of series with these steps, (n,).
+
+        Where weeks mean nothing for a series, a rate per week is taken for as many times the default share of readings:
+        one irregular series among many must not stop the others.
+        """
+        promise = self._policy.false_alarms
+        if promise is not None and promise.probability is not None:
+            return np.full(len(step), promise.probability)
+        rate, largest = (1.0, LARGEST_DEFAULT) if promise is None else (promise.rate or 0.0, LARGEST)
+        weeks = regular & (self._detector.clock == "time")
+        share = np.where(weeks, step / WEEK_MICROSECONDS, PROBABILITY_WITHOUT_WEEKS)
+        return np.minimum(rate * share, largest)
 
     def exceeding(
         self, fused: Floats, scored: Flags, target: Floats, calibration: Ints, slots: Ints
