@@ -1,0 +1,342 @@
+"""The arithmetic of scoring once more, written from the definitions in words and not from the code.
+
+One series, one reading at a time, plain floats; the forecast is torch's own `nn.LSTM` with the state carried. Slow, and
+short enough to be held against the definitions line by line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.detector.engine import Engine
+
+Values = Sequence[float | None]  # of the channels of one reading; None is missing
+DAY, WEEK = 86_400_000_000, 604_800_000_000  # microseconds
+
+
+@dataclass
+class Network:
+    """An LSTM and its head, with the state of one series."""
+
+    lstm: nn.LSTM
+    head: nn.Linear
+    channels: int
+    calendar: bool = False
+    state: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def step(self, z: Sequence[float], at: int) -> list[float]:
+        """Read z, of the time `at`; the forecast of the next reading."""
+        inputs = list(z)
+        if self.calendar:
+            day, week = 2 * math.pi * (at % DAY) / DAY, 2 * math.pi * (at % WEEK) / WEEK
+            inputs += [math.sin(day), math.sin(week), math.cos(day), math.cos(week)]
+        with torch.no_grad():
+            read, self.state = self.lstm(torch.tensor([[inputs]], dtype=torch.float32), self.state)
+            change = self.head(read[0, 0])[: self.channels].tolist()
+        return [last + step for last, step in zip(z, change, strict=True)]
+
+
+def network_of(engine: Engine, calendar: bool = False) -> Network:
+    """Torch's network with the weights of an engine: its gates are i, f, o, g with the first three halved."""
+    hidden, layers, channels = engine.hidden, len(engine.layers), engine.channels
+    lstm = nn.LSTM(len(engine.layers[0].weight) - hidden, hidden, layers, batch_first=True)
+    head = nn.Linear(hidden, len(engine.head_bias))
+    with torch.no_grad():
+        for number, layer in enumerate(engine.layers):
+            weight, bias = torch.from_numpy(layer.weight.T.copy()), torch.from_numpy(layer.bias.copy())
+            weight[: 3 * hidden] *= 2
+            bias[: 3 * hidden] *= 2
+            i, f, o, g = (slice(k * hidden, (k + 1) * hidden) for k in range(4))
+            weight, bias = (torch.cat([whole[gate] for gate in (i, f, g, o)]) for whole in (weight, bias))
+            width = weight.shape[1] - hidden
+            getattr(lstm, f"weight_ih_l{number}").copy_(weight[:, :width])
+            getattr(lstm, f"weight_hh_l{number}").copy_(weight[:, width:])
+            getattr(lstm, f"bias_ih_l{number}").copy_(bias)
+            getattr(lstm, f"bias_hh_l{number}").zero_()
+        head.weight.copy_(torch.from_numpy(engine.head_weight.T.copy()))
+        head.bias.copy_(torch.from_numpy(engine.head_bias.copy()))
+    return Network(lstm, head, channels, calendar)
+
+
+@dataclass
+class Taken:
+    """A reading as the tracking sees it."""
+
+    outcome: str
+    z: list[float] = field(default_factory=list)
+    forecast: list[float] | None = None
+    there: list[bool] = field(default_factory=list)  # scored and not missing
+    begins: bool = False  # the first with a forecast since a reset
+    reset: bool = False
+
+
+class Tracking:
+    """Where a series stands: scaling, forecast, last time."""
+
+    def __init__(self, network, scored, step, regular=True, scaling=None, warm_up=64, max_gap=10):
+        self.network, self.scored, self.step, self.regular = network, scored, step, regular
+        self.scaling, self.warm_up, self.max_gap = scaling, warm_up, max_gap
+        self.gathered: list[Values] = []
+        self.last: int | None = None
+        self.forecast: list[float] | None = None
+        self.since = 0
+
+    def take(self, at: int, values: Values) -> Taken:
+        """What becomes of a reading."""
+        if self.last is not None and at < self.last:
+            return Taken("LATE")
+        if self.last is not None and at == self.last:
+            return Taken("DUPLICATE")
+        if all(v is None for v, scored in zip(values, self.scored, strict=True) if scored):
+            return Taken("MISSING")
+        if self.scaling is None:
+            self.gather(values)
+            self.last = at
+            return Taken("WARMING")
+        reset = self.bridge(at)
+        self.last = at
+        known = self.forecast
+        z = []
+        for channel, value in enumerate(values):
+            mean, deviation = self.scaling[0][channel], self.scaling[1][channel]
+            own = known[channel] if known is not None else 0.0
+            z.append(min(max(own if value is None else (value - mean) / deviation, -10.0), 10.0))
+        there = [scored and v is not None for v, scored in zip(values, self.scored, strict=True)]
+        outcome = "SCORED" if self.since >= self.warm_up else "WARMING"
+        taken = Taken(outcome, z, known, there, self.since == 1, reset)
+        self.forecast = self.network.step(z, at)
+        self.since += 1
+        return taken
+
+    def gather(self, values: Values) -> None:
+        """Mean and deviation of a new series, over its first readings."""
+        self.gathered.append(values)
+        if len(self.gathered) < self.warm_up:
+            return
+        means, deviations = [], []
+        for channel in range(len(values)):
+            seen = [reading[channel] for reading in self.gathered if reading[channel] is not None]
+            mean = math.fsum(seen) / len(seen) if seen else 0.0
+            variance = math.fsum((v - mean) ** 2 for v in seen) / len(seen) if seen else 0.0
+            means.append(mean)
+            deviations.append(math.sqrt(variance) if max(seen, default=0) > min(seen, default=0) else 1.0)
+        self.scaling = (means, deviations)
+
+    def bridge(self, at: int) -> bool:
+        """Run d - 1 steps on the own forecast, or reset; whether it was a reset."""
+        if self.last is None or self.forecast is None or not self.regular:
+            return False
+        distance = max(1, math.floor((at - self.last) / self.step + 0.5))  # rounded half up
+        if distance > self.max_gap:
+            self.network.state, self.forecast, self.since = None, None, 0
+            return True
+        for missing in range(1, distance):
+            self.forecast = self.network.step(self.forecast, self.last + missing * self.step)
+        return False
+
+
+@dataclass
+class Normal:
+    """What the calibration part says."""
+
+    channel_scale: list[float]
+    high: list[float]  # the 99 % quantile of each smoothed error
+    sample: list[float]  # x, ascending
+    band: list[tuple[float, float]]
+
+    @property
+    def tail(self) -> float:
+        """The mean of the exponential tail fitted to the top tenth, at least .3 / ln 50."""
+        top = max(math.ceil(len(self.sample) / 10), 1)
+        return max(math.fsum(x - self.sample[-top - 1] for x in self.sample[-top:]) / top, 0.3 / math.log(50))
+
+
+def quantile(numbers: Sequence[float], share: float) -> float:
+    """Linear between the ranks."""
+    ordered = sorted(numbers)
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+class Errors:
+    """The errors of the views: prediction, smoothed over 5 readings and a period; |z| where one channel is scored."""
+
+    def __init__(self, scored: Sequence[bool], period: int) -> None:
+        self.spans = [5, min(period, 128)]
+        self.level = sum(scored) == 1
+        self.smoothed: list[float] | None = None
+
+    def take(self, taken: Taken, channel_scale: Sequence[float]) -> list[float] | None:
+        """The smoothed errors after this reading; None where it has no forecast."""
+        if taken.forecast is None:
+            return None
+        weighted = [
+            (z - f) ** 2 / s
+            for z, f, s, there in zip(taken.z, taken.forecast, channel_scale, taken.there, strict=True)
+            if there
+        ]
+        error = math.fsum(weighted) / len(weighted)
+        if self.smoothed is None or taken.begins:
+            self.smoothed = [error, error]
+        else:
+            self.smoothed = [
+                s + 2 / (span + 1) * (error - s) for s, span in zip(self.smoothed, self.spans, strict=True)
+            ]
+        if not self.level:
+            return list(self.smoothed)
+        own = [abs(z) for z, there in zip(taken.z, taken.there, strict=True) if there]
+        return [*self.smoothed, math.fsum(own) / len(own)]
+
+
+def fused(smoothed: Sequence[float], high: Sequence[float]) -> float:
+    """x = log(F + .2), F the mean over views of the mean over spans of the softened levels."""
+    level = [
+        0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
+        for e, q in zip(smoothed, high, strict=True)
+    ]
+    views = [(level[0] + level[1]) / 2, *level[2:]]
+    return math.log(math.fsum(views) / len(views) + 0.2)
+
+
+def decades(x: float, sample: Sequence[float], tail: float) -> float:
+    """log10((n + 1) / k) at the k-th largest, linear in x between, 0 below the smallest, an exponential tail above."""
+    n = len(sample)
+
+    def rarity(value: float) -> float:
+        return math.log10((n + 1) / sum(each >= value for each in sample))
+
+    if x < sample[0]:
+        return 0.0
+    if x > sample[-1]:
+        return math.log10(n + 1) + (x - sample[-1]) / tail / math.log(10)
+    if x in sample:
+        return rarity(x)
+    below, above = max(v for v in sample if v < x), min(v for v in sample if v > x)
+    upper = sum(each >= above for each in sample)  # ranks of a tied value: the rarest of them borders on what is above
+    low, high = math.log10((n + 1) / (upper + 1)), math.log10((n + 1) / upper)
+    return low + (x - below) / (above - below) * (high - low)
+
+
+def calibrated(tracking: Tracking, history: Sequence[tuple[int, Values]], begin: int, period: int) -> Normal:
+    """What the rows from `begin` on say of a history that is run from its first row."""
+    scored = tracking.scored
+    taken = [tracking.take(at, values) for at, values in history]
+    kept = [row >= begin and each.outcome == "SCORED" for row, each in enumerate(taken)]
+    residuals: list[list[float]] = [[] for _ in scored]
+    for each, keep in zip(taken, kept, strict=True):
+        for channel, there in enumerate(each.there if keep else []):
+            if there:
+                residuals[channel].append(each.z[channel] - each.forecast[channel])
+    medians = [quantile([r * r for r in column], 0.5) if column else 1.0 for column in residuals]
+    typical = quantile([m for m, s in zip(medians, scored, strict=True) if s], 0.5)
+    floor = max(typical / 10, 1e-6)
+    scale = [max(m, floor) if s else 1.0 for m, s in zip(medians, scored, strict=True)]
+    errors = Errors(scored, period)
+    smoothed = [errors.take(each, scale) for each in taken]
+    mine = [each for each, keep in zip(smoothed, kept, strict=True) if keep]
+    high = [quantile([each[k] for each in mine], 0.99) for k in range(len(mine[0]))]
+    band = [(quantile(c, 0.005), quantile(c, 0.995)) if c else (0.0, 0.0) for c in residuals]
+    return Normal(scale, high, sorted(fused(each, high) for each in mine), band)
+
+
+@dataclass
+class Said:
+    """What is said of one reading."""
+
+    outcome: str
+    x: float = 0.0
+    score: float = 0.0
+    bar: float = 0.0
+    exceeds: bool = False
+    alert: bool = False
+    expected: list[float] | None = None
+
+
+class Judging:
+    """The bar, and one incident at a time."""
+
+    def __init__(self, normal: Normal, probability: float, digest: str, series: str, clear_after: int = 3) -> None:
+        self.normal, self.p, self.name = normal, probability, f"{digest}|{series}"
+        n = len(normal.sample)
+        self.floor = quantile(normal.sample, 0.95)
+        self.size = max(quantile(normal.sample, 0.99) - quantile(normal.sample, 0.5), 0.3)
+        self.bar = max(normal.sample[min(math.ceil((1 - probability) * (n + 1)), n) - 1], self.floor)
+        self.scored, self.clear_after = 0, clear_after
+        self.open: dict[str, object] | None = None
+        self.events: list[dict[str, object]] = []
+
+    def take(self, at: int, x: float) -> tuple[float, float, bool]:
+        """Score, bar and whether the reading exceeds; the bar moves on, and so does the incident."""
+        score = decades(x, self.normal.sample, self.normal.tail)
+        bar = decades(self.bar, self.normal.sample, self.normal.tail)
+        exceeds = x > self.bar
+        moved = self.bar + self.size * (1 + 2 / (1 + self.scored / 200)) * (exceeds - self.p)
+        self.bar, self.scored = max(moved, self.floor), self.scored + 1
+        self.follow(at, score, bar, exceeds)
+        return score, bar, exceeds
+
+    def follow(self, at: int, score: float, bar: float, exceeds: bool) -> None:
+        """Raise, follow or clear."""
+        if self.open is None:
+            if exceeds:
+                name = hashlib.sha256(f"{self.name}|{at}".encode()).hexdigest()[:16]
+                severity = "critical" if score >= bar + 1 else "warning"
+                self.open = {"id": name, "start": at, "bar": bar, "peak": score, "peak_at": at, "calm": 0}
+                self.open["severity"] = severity
+                self.say("raised", at)
+            return
+        incident = self.open
+        if score > incident["peak"]:
+            incident["peak"], incident["peak_at"] = score, at
+        calm = score < max(incident["bar"] - 1, incident["bar"] / 2)
+        incident["calm"] = incident["calm"] + 1 if calm else 0
+        if incident["calm"] == self.clear_after:
+            self.close(at, "calm")
+        elif score >= incident["bar"] + 1 and incident["severity"] == "warning":
+            incident["severity"] = "critical"
+            self.say("updated", at)
+
+    def close(self, at: int, why: str) -> None:
+        if self.open is not None:
+            self.say("cleared", at, why)
+            self.open = None
+
+    def say(self, event: str, at: int, closing: str | None = None) -> None:
+        told = {key: self.open[key] for key in ("id", "start", "peak_at", "severity", "bar", "peak")}
+        self.events.append({"event": event, "at": at, "closing": closing, **told})
+
+
+def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence[tuple[int, Values]]) -> list[Said]:
+    """What is said of readings that follow; the events are in `judging`."""
+    normal, said = judging.normal, []
+    for at, values in rows:
+        taken = tracking.take(at, values)
+        if taken.reset:
+            judging.close(at, "gap")
+        smoothed = errors.take(taken, normal.channel_scale)
+        if taken.outcome != "SCORED":
+            said.append(Said(taken.outcome, alert=judging.open is not None))
+            continue
+        x = fused(smoothed, normal.high)
+        score, bar, exceeds = judging.take(at, x)
+        means, deviations = tracking.scaling
+        expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]
+        said.append(Said("SCORED", x, score, bar, exceeds, judging.open is not None, expected))
+    return said
+
+
+def rows_of(at: np.ndarray, values: np.ndarray, missing: np.ndarray) -> list[tuple[int, Values]]:
+    """Columns as rows of plain numbers."""
+    return [
+        (int(t), [None if gone else float(v) for v, gone in zip(row, absent, strict=True)])
+        for t, row, absent in zip(at, values, missing, strict=True)
+    ]
