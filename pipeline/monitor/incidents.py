@@ -104,15 +104,21 @@ class Incidents:
             columns.peak[slot] = score
             columns.peak_at[slot] = judged.readings.at[row]
             columns.span[slot] = judged.span[row] if columns.span[slot] else 0
-        raised_at = float(columns.raised_at[slot])
-        calm = not outside and score < max(raised_at - 1, raised_at / 2)
+        calm = not outside and self._is_calm(judged, row, slot)
         columns.calm[slot] = columns.calm[slot] + 1 if calm else 0
         if columns.calm[slot] >= self._clear_after:
             return self._close(judged, row, slot, "calm")
-        if (outside or score >= raised_at + 1) and not columns.critical[slot]:
+        if (outside or score >= columns.raised_at[slot] + 1) and not columns.critical[slot]:
             columns.critical[slot] = True
             return self._event("updated", judged, row, slot)
         return None
+
+    def _is_calm(self, judged: Judged, row: int, slot: int) -> bool:
+        """Whether a reading is well below the bar at raising; below its own where there was none, in warming."""
+        raised_at = float(self._columns.raised_at[slot])
+        if raised_at <= 0:
+            return not judged.scores.exceeds[row]
+        return float(judged.scores.score[row]) < max(raised_at - 1, raised_at / 2)
 
     def _raise(self, judged: Judged, row: int, slot: int, outside: bool) -> Alert:
         columns, score, bar = self._columns, float(judged.scores.score[row]), float(judged.scores.bar[row])

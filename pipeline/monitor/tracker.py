@@ -139,7 +139,7 @@ class Tracker:
         """Run a short gap on the network's own forecast; reset the series after a long one."""
         tracks = self._tracks
         running = tracks.scaled[slots] & (tracks.since_reset[slots] > 0)
-        long = running & (distance > self._settings.max_gap)
+        long = distance > self._settings.max_gap  # a series that does not run yet may have an incident, by its range
         tracks.h[slots[long]] = 0
         tracks.c[slots[long]] = 0
         tracks.since_reset[slots[long]] = 0
