@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from models.predictor import Predictor
 
+from models.predictor import Predictor
 from pipeline.detector.engine import Engine, Layer
 from pipeline.records import Singles
 
@@ -29,4 +29,5 @@ def _layer(lstm: torch.nn.LSTM, index: int) -> Layer:
 
 
 def _array(parameter: torch.Tensor) -> Singles:
-    return parameter.detach().cpu().float().numpy()
+    """A copy: the network may be trained further."""
+    return np.array(parameter.detach().cpu().float().numpy())
