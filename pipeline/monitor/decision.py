@@ -103,7 +103,7 @@ class Decision:
         rows = np.flatnonzero(scored)
         columns = (rows, slots[rows], fused[rows], target[rows], calibration[rows])
         for row, slot, x, promise, own in zip(*(column.tolist() for column in columns), strict=True):
-            if not bars.set[slot]:
+            if not (self._moves and bars.set[slot]):  # one that stands still follows a promise that was changed
                 bars.bar[slot] = self._detector.calibrations[own].start_of_bar(promise)
                 bars.set[slot] = True
             bar, count = float(bars.bar[slot]), int(bars.scored[slot])
