@@ -31,7 +31,6 @@ from pipeline.connectors.local_broker import VERSION, LocalBroker, cache_folder,
 from pipeline.connectors.state_folder import StateFolder
 from pipeline.demo import story
 from pipeline.exceptions import BrokerError, PlumblineError
-from pipeline.records import Alert
 
 START_SECONDS: Final = 60.0  # for the service to be ready
 SCORE_SECONDS: Final = 180.0  # for all readings, on a slow machine
@@ -85,12 +84,14 @@ class Broker:
 def through_kafka(out: Path) -> None:
     """Tell the demo's story by the service on a broker, and compare its alerts with those of a Monitor."""
     with interrupted_by_sigterm(), broker() as found:
-        learnt = learn(out)
         name = f"{story.SERIES}-{secrets.token_hex(3)}" if found.foreign else story.SERIES
+        for topic in (name, f"{name}.alerts", f"{name}.scores", f"{name}.dead"):  # before the training: it may fail
+            create_topic(Cluster(found.servers), topic)
+        learnt = learn(out)
         seconds = _serve(found, name, out, learnt)
         sent = _events(found, f"{name}.alerts")
     replayed = replay(learnt, lambda _: None, AT_ONCE)
-    say(_compared(f"{name}.alerts", sent, replayed.trace.alerts))
+    say(compared(f"{name}.alerts", sent, [(alert.id, alert.event) for alert in replayed.trace.alerts]))
     N = len(learnt.rest)
     fast = f"{N:,} readings from the first published to the last scored in {seconds:.1f} s, {N / seconds:,.0f} a second"
     end(learnt, replayed, out, fast, f"; the service's {out / 'plumbline.yaml'} and {out / 'serve.log'}")
@@ -126,8 +127,6 @@ def broker() -> Iterator[Broker]:
 
 def _serve(found: Broker, name: str, out: Path, learnt: Learnt) -> float:
     """Serve the bundle, publish the rest of the readings, and show what comes; the seconds that it took."""
-    for topic in (name, f"{name}.alerts", f"{name}.scores", f"{name}.dead"):
-        create_topic(Cluster(found.servers), topic)
     with free_port() as port:
         pass
     text = CONFIGURATION.format(servers=found.servers, name=name, series=story.SERIES, port=port)
@@ -264,15 +263,14 @@ def _events(found: Broker, topic: str) -> list[tuple[str, str]]:
     return [(value["id"], value["event"]) for value in values]
 
 
-def _compared(topic: str, sent: Sequence[tuple[str, str]], alerts: Sequence[Alert]) -> str:
-    """That live and replay agree, in words; PlumblineError where they do not."""
-    expected = [(alert.id, alert.event) for alert in alerts]
-    if list(sent) != expected:
+def compared(topic: str, sent: Sequence[tuple[str, str]], raised: Sequence[tuple[str, str]]) -> str:
+    """That live and replay agree, in words; PlumblineError where they do not. Each event is its id and its kind."""
+    if list(sent) != list(raised):
         raise PlumblineError(
             f"{topic} holds other events than a Monitor raises on the same readings: {len(sent)} there, "
-            f"{len(expected)} here, {len(set(sent) & set(expected))} in both; this is a defect, please report it"
+            f"{len(raised)} here, {len(set(sent) & set(raised))} in both; this is a defect, please report it"
         )
-    incidents = len({key for key, _ in expected})
+    incidents = len({incident for incident, _ in raised})
     return (
         f"{topic} holds {counted(len(sent), 'event')} of {counted(incidents, 'incident')}: "
         "the same ids in the same order as from a Monitor that reads the file."
