@@ -15,7 +15,9 @@ import pyarrow as pa
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Alert, Decoded, Scores, join
 
-VALUES_AT_ONCE = 20_000_000  # held in memory while files are read side by side
+VALUES_AT_ONCE = 20_000_000  # held in memory while files are read side by side: some 40 bytes each, with their scores
+COLUMNS_OF_A_ROW = 2  # what a row holds beside its channels, counted as so many of them
+LANES_AT_ONCE = 256  # each is an open file, of which a process may often have no more than 1,024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Lane:
     """One file as it is read: batches of its rows with the readings in them. All lanes share one list of names."""
 
     name: str
-    rows: int | None  # where it is known
+    rows: int | None  # no more than so many, where that is known
     batches: Iterator[tuple[pa.RecordBatch, Decoded]]
 
 
@@ -59,8 +61,9 @@ def _groups(lanes: Sequence[Lane], channels: int) -> Iterator[list[int]]:
     group: list[int] = []
     values = 0
     for index, lane in enumerate(lanes):
-        size = (lane.rows or VALUES_AT_ONCE) * channels
-        if group and (not channels or values + size > VALUES_AT_ONCE):
+        size = (lane.rows or VALUES_AT_ONCE) * (channels + COLUMNS_OF_A_ROW)
+        full = not channels or len(group) == LANES_AT_ONCE or values + size > VALUES_AT_ONCE
+        if group and full:
             yield group
             group, values = [], 0
         group.append(index)

@@ -125,7 +125,7 @@ def run(
     monitor = Monitor(learnt, policy, name=name, fresh=fresh, what_if=what_if(learnt, policy))
     out.mkdir(parents=True, exist_ok=True)
     last = {} if fresh else {series: at for series in learnt.series if (at := monitor.last(series)) is not None}
-    lanes = [Lane(file.name, file.rows, batches) for file, batches in tables.lanes(last, ROWS_AT_ONCE)]
+    lanes = [Lane(file.name, file.most_rows, batches) for file, batches in tables.lanes(last, ROWS_AT_ONCE)]
     side_by_side = tables.series is not None and len(set(tables.series)) == len(tables.series)
     results = Results(learnt, tables, out, pictures, learn_from)
     clock = Stopwatch()

@@ -35,6 +35,13 @@ class Table:
     layout: Layout
     types: pa.Schema | None = None  # of the columns of a CSV file
 
+    @property
+    def most_rows(self) -> int | None:
+        """No more rows than so many; None of a compressed file. A cell of a CSV file has a byte at least."""
+        if self.rows is not None or self.types is None or self.path.suffix != ".csv":
+            return self.rows
+        return self.path.stat().st_size // len(self.types)
+
     def batches(self, rows: int = ROWS_AT_ONCE) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most so many at once, with the columns of the layout."""
         with _failures_of(self.path, self.layout.columns):
