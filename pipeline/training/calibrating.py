@@ -25,7 +25,7 @@ from pipeline.training.preparing import Fitted
 
 OWN_ERRORS = 1000  # a series with as many in its calibration part is calibrated by itself
 FEWEST_ERRORS = 10  # of all series together
-BATCH_ROWS = 4096  # readings tracked at a time
+BATCH_ROWS, FEWEST_ROWS = 4096, 16  # readings tracked at a time, and of each series
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
         )
     own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS)
     own = own if len(fitted) > 1 else own[:0]
-    groups = [np.ones(len(kept.slots), bool)] + [kept.slots == slot for slot in own]
+    groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
     scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
     pooled = smoothed_errors(detector, slots, batches, scales)
     slots.marks.calibration[own] = np.arange(1, len(groups))
@@ -81,12 +81,15 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
 def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) -> Iterator[Batch]:
     """All histories through one tracker, side by side; in the order of the rows of each."""
     tracker, names = Tracker(detector, slots.tracks), [series.history.name for series in fitted]
-    rows, longest = max(BATCH_ROWS // len(fitted), 1), max(len(series.history) for series in fitted)
-    for first in range(0, longest, rows):
-        cut = [series.history[first : first + rows] for series in fitted]
-        code = np.repeat(np.arange(len(cut)), [len(part) for part in cut])
+    lengths = np.array([len(series.history) for series in fitted])
+    begins = np.array([parts_of(length).calibration_begin for length in lengths.tolist()])
+    slot_of = np.array([slots.table[name] for name in names])
+    running, first = np.arange(len(fitted)), 0
+    while len(running):
+        rows = max(BATCH_ROWS // len(running), FEWEST_ROWS)
+        cut = [fitted[index].history[first : first + rows] for index in running.tolist()]
+        code = np.repeat(running, [len(part) for part in cut])
         row = np.concatenate([first + np.arange(len(part)) for part in cut])
-        begins = np.array([parts_of(len(series.history)).calibration_begin for series in fitted])
         readings = Readings(
             names,
             code.astype(np.int32),
@@ -96,10 +99,12 @@ def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) 
             np.zeros(len(code), np.int32),
             row,
         )
-        where = np.array([slots.table[name] for name in names])[code]
+        where = slot_of[code]
         rounds = rounds_of(where)
         tracked = tracker.advance(readings, where, rounds)
         yield Batch(tracked, where, rounds, (tracked.outcome == Outcome.SCORED) & (row >= begins[code]))
+        first += rows
+        running = running[lengths[running] > first]
 
 
 def smoothed_errors(detector: Detector, slots: Slots, batches: Sequence[Batch], scales: Floats) -> Floats:
@@ -129,24 +134,31 @@ class Kept:
             np.concatenate([batch.slots[batch.calibrates] for batch in batches]),
         )
 
-    def channel_scale(self, rows: Flags, scored: Flags) -> Floats:
+    def rows_of(self, slots: Ints) -> list[Ints]:
+        """The rows of each of these slots, in order."""
+        order = np.argsort(self.slots, kind="stable")
+        ordered = self.slots[order]
+        first, last = np.searchsorted(ordered, slots, "left"), np.searchsorted(ordered, slots, "right")
+        return [order[begin:end] for begin, end in zip(first.tolist(), last.tolist(), strict=True)]
+
+    def channel_scale(self, rows: Ints, scored: Flags) -> Floats:
         """The median squared residual of each channel (C,), so that no channel is louder than others; 1 for context.
 
         At least a tenth of the median channel's and 1e-6, else dead channels dominate.
         """
         medians = np.ones(self.residual.shape[1])
         for channel in np.flatnonzero(scored):
-            there = rows & self.there[:, channel]
-            medians[channel] = np.median(self.residual[there, channel] ** 2) if there.any() else 0.0
+            there = rows[self.there[rows, channel]]
+            medians[channel] = np.median(self.residual[there, channel] ** 2) if len(there) else 0.0
         floor = max(float(np.median(medians[scored])) / 10, 1e-6)
         return np.where(scored, np.maximum(medians, floor), 1.0)
 
-    def calibration(self, rows: Flags, channel_scale: Floats, smoothed: Floats, weight: Floats) -> Calibration:
+    def calibration(self, rows: Ints, channel_scale: Floats, smoothed: Floats, weight: Floats) -> Calibration:
         """The calibration from these rows, whose smoothed errors are (rows, K)."""
         band = np.zeros((2, self.residual.shape[1]))
         for channel in range(band.shape[1]):
-            there = rows & self.there[:, channel]
-            if there.any():
+            there = rows[self.there[rows, channel]]
+            if len(there):
                 band[:, channel] = np.quantile(self.residual[there, channel], (0.005, 0.995))
         high = np.quantile(smoothed, 0.99, axis=0)
         return calibrate(channel_scale, high, band, fuse(levels(smoothed, high), weight))
