@@ -79,9 +79,12 @@ def fit(
 
 def histories_of(readings: Readings) -> list[History]:
     """Readings by series, in the order of their first ones."""
-    codes = list(dict.fromkeys(readings.series.tolist()))
-    parts = [readings[readings.series == code] for code in codes]
-    return [History(r.names[code], r.at, r.values, r.missing) for code, r in zip(codes, parts, strict=True)]
+    if not len(readings):
+        return []
+    order = np.argsort(readings.series, kind="stable")
+    borders = np.flatnonzero(np.diff(readings.series[order])) + 1
+    parts = [readings[rows] for rows in sorted(np.split(order, borders), key=lambda rows: int(rows[0]))]
+    return [History(part.names[part.series[0]], part.at, part.values, part.missing) for part in parts]
 
 
 def fitting(
