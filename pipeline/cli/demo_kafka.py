@@ -184,7 +184,7 @@ class Service:
     def wait_until_ready(self) -> None:
         """Return when it has joined its group; PlumblineError when it ends before, or takes too long."""
         deadline = time.monotonic() + START_SECONDS
-        while self._get("/-/ready") is None:
+        while self.page("/-/ready") is None:
             self._pause(deadline, f"was not ready after {START_SECONDS:g} s")
 
     def relay_until_scored(self, count: int) -> str:
@@ -192,7 +192,7 @@ class Service:
         self._relay.start()
         deadline = time.monotonic() + SCORE_SECONDS
         while True:
-            page = self._get("/metrics") or ""
+            page = self.page("/metrics") or ""
             done = int(total(page, "plumbline_readings_total"))
             if done >= count and not total(page, "plumbline_lag_records"):
                 return page
@@ -214,7 +214,7 @@ class Service:
             for line in self._process.stdout:
                 say(f"  {line.rstrip()}")
 
-    def _get(self, path: str) -> str | None:
+    def page(self, path: str) -> str | None:
         """A page of its HTTP server; None while it does not answer, or answers no."""
         try:
             with urlopen(f"http://{self.address}{path}", timeout=5.0) as answer:
