@@ -6,15 +6,20 @@ torch is imported when the first of them is asked for, and not before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.detector.detector import Detector
+from pipeline.detector.calibration import calibrate
+from pipeline.detector.detector import Channel, Detector
+from pipeline.detector.engine import Engine, Layer
 from pipeline.detector.fit_settings import FitSettings
+from pipeline.detector.views import owners, views_for
 from pipeline.monitor.policy import FalseAlarms, Policy
-from pipeline.records import Clock, Readings
+from pipeline.monitor.slots import Slots
+from pipeline.records import Clock, Floats, Readings
 from tests.streams import BEGIN, STEP, Series, machine, series, stream, wave
 
 SETTINGS = FitSettings(hidden=16, steps=60, evaluate_every=20, warm_up=24, device="cpu")
@@ -108,3 +113,39 @@ def counter() -> Case:
 def case(request) -> Case:
     """Each of the four in turn."""
     return request.getfixturevalue(request.param)
+
+
+def unmoved(
+    channels: Sequence[Channel] = (Channel("temp", "sensor"), Channel("flow", "sensor")),
+    sample: Floats | None = None,
+    **changes: Any,
+) -> Detector:
+    """A detector that expects the last reading again, of which every number can be worked out by hand.
+
+    Errors are squares of changes; the 99 % levels are 1, the band is +-1, the sample is 199 errors x from -1.6 to .5.
+    The series `pump` has mean 0 and deviation 1; eight readings warm up.
+    """
+    count, hidden, horizon = len(channels), 4, 2
+    layer = Layer(np.zeros((count + hidden, 4 * hidden), np.float32), np.zeros(4 * hidden, np.float32))
+    engine = Engine(
+        (layer,), np.zeros((hidden, horizon * count), np.float32), np.zeros(horizon * count, np.float32), count
+    )
+    scored = sum(channel.role == "sensor" for channel in channels)
+    smoothed = len(owners(views_for(scored)))
+    band = np.array([[-1.0], [1.0]]) * np.ones(count)
+    errors = np.linspace(-1.6, 0.5, 199) if sample is None else sample
+    parts: dict[str, Any] = {
+        "channels": tuple(channels),
+        "clock": "time",
+        "step": STEP,
+        "regular": True,
+        "period": 64,
+        "settings": FitSettings(hidden=hidden, horizon=horizon, warm_up=8),
+        "engine": engine,
+        "calibrations": (calibrate(np.ones(count), np.ones(smoothed), band, errors),),
+    }
+    detector = Detector(**(parts | changes))
+    slots = Slots(detector)
+    slot = slots.begin("pump", detector.step, detector.regular, detector.period)
+    slots.scale(slot, np.zeros(count), np.ones(count))
+    return replace(detector, slots=slots.take(["pump"], detector.digest))
