@@ -79,7 +79,7 @@ def _say_found(found: Histories) -> None:
     rows = sum(len(series.at) for series in found.series)
     channels = counted(len(found.channels), "channel")
     taken = "times" if found.clock == "time" else "sample numbers"
-    note(f"{rows:,} readings of {channels} in {len(found.series)} series; timestamps taken for {taken}")
+    note(f"{counted(rows, 'reading')} of {channels} in {len(found.series)} series; timestamps taken for {taken}")
     if found.rejected:
         counts = ", ".join(f"{count} {reason}" for reason, count in found.rejected.items())
         refused = counted(sum(found.rejected.values()), "row")
@@ -91,8 +91,15 @@ def _say_left_out(detector: Detector) -> None:
     if figures["left_out"]:
         note(f"{figures['left_out']:,} readings were late, double or without a value: left out")
     if figures["short_series"]:
-        names = ", ".join(figures["short_series"][:12])
-        note(f"too short for a calibration of their own, and only lent to the network: {names}")
+        note(f"too short to be calibrated, and only lent to the network: {_first_of(figures['short_series'])}")
+    if figures["unused_series"]:
+        note(f"not learnt from, with fewer than two readings in order: {_first_of(figures['unused_series'])}")
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Names for a message: all of a few, the first of many."""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more
 
 
 def digest_of(histories: list[History], channels: tuple[str, ...], settings: FitSettings) -> str:

@@ -115,7 +115,7 @@ def fitting(
         period=int(np.median(periods)) if periods else NO_PERIOD,
         settings=settings,
         engine=export(trained.network),
-        figures=_figures(ready, roles, trained, seconds() - begun, fingerprint(histories)),
+        figures=_figures(histories, ready, roles, trained, seconds() - begun),
     )
     calibrating = calibrated(detector, whole)
     done, total = 0, sum(len(series.history) for series in whole)
@@ -184,14 +184,16 @@ def _segments(grid: Grid, first: int, last: int, offset: int) -> list[Segment]:
 
 
 def _figures(
-    ready: Sequence[Fitted], roles: Sequence[Channel], trained: Trained, seconds: float, data: str
+    histories: Sequence[History], ready: Sequence[Fitted], roles: Sequence[Channel], trained: Trained, seconds: float
 ) -> dict[str, Any]:
     """What a person wants to know of a fit; none of it decides a score."""
+    used = {series.history.name for series in ready}
     figures: dict[str, Any] = {
-        "data": data,
+        "data": fingerprint(histories),
         "readings": sum(len(series.history) for series in ready),
         "series": len(ready),
         "short_series": [series.history.name for series in ready if not series.calibrates],
+        "unused_series": [history.name for history in histories if history.name not in used],
         "left_out": sum(series.left_out for series in ready),
         "irregular_series": sum(not series.regular for series in ready),
         "periods": dict(Counter(series.period for series in ready).most_common(5)),

@@ -43,32 +43,46 @@ class Fitted:
 
 
 def prepared(histories: Sequence[History], channels: Sequence[str]) -> list[Fitted]:
-    """Every history, made ready; DataError by name where one cannot be used, or all are too short."""
+    """Every history of two readings and more, made ready; DataError by name where one cannot be used, or all are short.
+
+    Two readings have a step, which is the least that the network can learn from.
+    """
     if not histories:
         raise DataError("there is no history to learn from: not one series was given")
-    ready = [_prepared(history) for history in histories]
-    if not any(series.calibrates for series in ready):
-        longest = max(ready, key=lambda series: len(series.history))
+    for history in histories:
+        _check_order(history)
+    taken = [in_order(history) for history in histories]
+    longest = max(taken, key=len)
+    if len(longest) < SHORTEST:
         raise DataError(
-            f"{longest.history.name} has {len(longest.history)} readings in order; at least {SHORTEST} are needed to "
+            f"{longest.name} has {len(longest)} readings in order; at least {SHORTEST} are needed to "
             f"learn what is normal for {', '.join(channels)}: give a longer history"
         )
-    return ready
+    pairs = zip(histories, taken, strict=True)
+    return [_prepared(part, len(history) - len(part)) for history, part in pairs if len(part) > 1]
 
 
-def _prepared(history: History) -> Fitted:
-    taken = in_order(history)
-    if len(taken) < 2:
-        raise DataError(f"{history.name} has {len(taken)} readings with a value: a series needs at least two")
-    try:
-        step, regular = step_of(taken.at)
-    except ValueError as error:
-        raise DataError(f"{history.name}: {error}; give one series a file, or name the column `series`") from error
+def _check_order(history: History) -> None:
+    """DataError where most readings do not come after the one before: there they are no history of one series."""
+    steps = np.diff(history.at[(~history.missing).any(axis=1)])
+    middle = float(np.median(steps)) if len(steps) else 1.0
+    if middle < 0:
+        raise DataError(f"{history.name}: its readings run backwards in time; sort the rows by timestamp")
+    if middle == 0:
+        raise DataError(
+            f"{history.name}: the median step between its readings is 0; give one series a file, or name the column "
+            "`series`"
+        )
+
+
+def _prepared(taken: History, left_out: int) -> Fitted:
+    """One history in order, of two readings and more."""
     fit = taken[: parts_of(len(taken)).fit_end]
+    step, regular = step_of(fit.at if len(fit) > 1 else taken.at)
     mean, spread = learn_scaling(fit.values, fit.missing)
     z = np.where(fit.missing, 0.0, scale(fit.values, mean, spread))
     period = int(np.clip(period_of(z) or NO_PERIOD, *PERIODS))
-    return Fitted(taken, mean, spread, step, regular, period, len(history) - len(taken))
+    return Fitted(taken, mean, spread, step, regular, period, left_out)
 
 
 def roles_of(fitted: Sequence[Fitted], channels: Sequence[str], settings: FitSettings) -> tuple[Channel, ...]:
