@@ -89,9 +89,12 @@ class Incidents:
 
     def _outside(self, judged: Judged) -> Flags:
         """Which of the readings that were taken have a value outside its valid range, (N,)."""
-        values = judged.readings.values
-        outside = ((values < self._low) | (values > self._high)) & ~judged.readings.missing
+        outside = self._out_of_range(judged.readings.values) & ~judged.readings.missing
         return np.asarray(outside.any(axis=1) & (judged.scores.outcome <= TAKEN))
+
+    def _out_of_range(self, values: Floats) -> Flags:
+        """Which values (..., C) are outside their valid range; a missing one, NaN, is not."""
+        return (values < self._low) | (values > self._high)
 
     def _take(self, judged: Judged, row: int, slot: int, outside: bool) -> Alert | None:
         """Raise, follow or clear on one reading; the event, when there is one."""
@@ -171,14 +174,14 @@ class Incidents:
             span=span,
             one_in=detector.calibrations[judged.calibration[row]].one_in(peak),
             closing=closing,
-            channels=self._deviations(judged, row, columns.contribution[slot]),
+            channels=self._deviations(judged, row, columns.contribution[slot], by_range=span == 0),
             partition=int(readings.partition[row]),
             offset=int(readings.offset[row]),
             clock=detector.clock,
         )
 
-    def _deviations(self, judged: Judged, row: int, contribution: Floats) -> tuple[Deviation, ...]:
-        """Each channel at this reading, the largest contribution first."""
+    def _deviations(self, judged: Judged, row: int, contribution: Floats, by_range: bool) -> tuple[Deviation, ...]:
+        """Each channel at this reading, the largest contribution first; before it what left its range and so raised."""
         total = float(contribution.sum()) or 1.0
         readings, scores, known = judged.readings, judged.scores, bool(judged.known[row])
 
@@ -193,7 +196,8 @@ class Incidents:
                 contribution=float(contribution[channel]) / total,
             )
 
-        return tuple(of(channel) for channel in np.argsort(-contribution, kind="stable").tolist())
+        inside = ~(self._out_of_range(readings.values[row]) & ~readings.missing[row] & by_range)
+        return tuple(of(channel) for channel in np.lexsort((-contribution, inside)).tolist())
 
 
 def incident_id(digest: str, series: str, start: int) -> str:
