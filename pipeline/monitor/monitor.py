@@ -118,7 +118,6 @@ class Monitor:
     def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> Judged:
         """Forecasts to errors, levels and decades of rarity."""
         detector, own = self.detector, self._marks.calibration[slots]
-        spread, mean = self._tracks.spread[slots], self._tracks.mean[slots]
         known = tracked.forecast_known
         residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
         channel_scale = detector.channel_scales[own]
@@ -138,9 +137,9 @@ class Monitor:
                 bar=np.zeros(len(readings)),
                 exceeds=nothing,
                 alert=nothing,
-                expected=np.where(shown, unscale(tracked.forecast, mean, spread), 0.0),
-                lower=np.where(shown, unscale(tracked.forecast + band[:, 0], mean, spread), 0.0),
-                upper=np.where(shown, unscale(tracked.forecast + band[:, 1], mean, spread), 0.0),
+                expected=np.where(shown, unscale(tracked.forecast, tracked.mean, tracked.spread), 0.0),
+                lower=np.where(shown, unscale(tracked.forecast + band[:, 0], tracked.mean, tracked.spread), 0.0),
+                upper=np.where(shown, unscale(tracked.forecast + band[:, 1], tracked.mean, tracked.spread), 0.0),
                 fused=np.where(scored, fused, 0.0),
             ),
             reset=tracked.reset,

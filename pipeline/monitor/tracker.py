@@ -20,6 +20,8 @@ from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
 
 SCORED, WARMING = int(Outcome.SCORED), int(Outcome.WARMING)  # an enum's members are slow to look up
 
+SETTLED = 1000  # readings: the scaling of a new series moves with each of its first ones (docs/decisions/0007)
+
 
 @dataclass(slots=True)
 class Tracks(Columns):
@@ -27,6 +29,7 @@ class Tracks(Columns):
 
     mean: Floats  # (S, C) scaling, gathered while the series is new
     spread: Floats  # (S, C)
+    squares: Floats  # (S, C) what the deviation of a new series is made of
     gathered: Ints  # (S, C) readings that went into the scaling of a new series
     rows: Ints  # (S,) the same, of any channel
     scaled: Flags  # (S,) the scaling stands: the network runs
@@ -52,6 +55,7 @@ def no_tracks(detector: Detector) -> Tracks:
     return Tracks(
         mean=wide,
         spread=wide.copy(),
+        squares=wide.copy(),
         gathered=wide.astype(np.int64),
         rows=count,
         scaled=flags,
@@ -76,6 +80,8 @@ class Tracked:
     outcome: npt.NDArray[np.uint8]  # (N,)
     z: Floats  # (N, C) the network's input: scaled, its own forecast where a channel was missing
     forecast: Floats  # (N, C) of this reading, before it came
+    mean: Floats  # (N, C) the scaling that both are in
+    spread: Floats  # (N, C)
     forecast_known: Flags  # (N,)
     there: Flags  # (N, C) scored channels that were not missing
     first: Flags  # (N,) the first to be compared since a reset: smoothed errors begin again
@@ -100,6 +106,8 @@ class Tracker:
             outcome=np.full(rows, Outcome.WARMING, np.uint8),
             z=np.zeros((rows, channels)),
             forecast=np.zeros((rows, channels)),
+            mean=np.zeros((rows, channels)),
+            spread=np.zeros((rows, channels)),
             forecast_known=np.zeros(rows, bool),
             there=~readings.missing & self._scored,
             first=np.zeros(rows, bool),
@@ -152,7 +160,7 @@ class Tracker:
             self._run(np.clip(tracks.forecast[chain], -CLIP, CLIP), at, chain)
 
     def _gather(self, readings: Readings, slots: Ints, taken: Ints) -> None:
-        """Take readings into the scaling of new series by Welford's update; `spread` holds the squares until then."""
+        """Take readings into the scaling of new series by Welford's update; it stands from `warm_up` readings on."""
         tracks = self._tracks
         there = ~readings.missing[taken]
         values = np.where(there, np.clip(readings.values[taken], -LARGEST, LARGEST), tracks.mean[slots])
@@ -160,9 +168,9 @@ class Tracker:
         tracks.rows[slots] += 1
         change = values - tracks.mean[slots]
         tracks.mean[slots] += change / np.maximum(tracks.gathered[slots], 1)
-        tracks.spread[slots] += change * (values - tracks.mean[slots])
+        tracks.squares[slots] += change * (values - tracks.mean[slots])
         done = slots[tracks.rows[slots] >= self._settings.warm_up]
-        variance = tracks.spread[done] / np.maximum(tracks.gathered[done], 1)
+        variance = tracks.squares[done] / np.maximum(tracks.gathered[done], 1)
         tracks.spread[done] = np.where(variance > 0, np.sqrt(variance), 1.0)
         tracks.scaled[done] = True
 
@@ -171,15 +179,20 @@ class Tracker:
         tracks = self._tracks
         known = tracks.since_reset[slots] > 0
         forecast = np.where(known[:, None], tracks.forecast[slots], 0.0)
-        z = scale(readings.values[taken], tracks.mean[slots], tracks.spread[slots])
+        mean, spread = tracks.mean[slots], tracks.spread[slots]
+        z = scale(readings.values[taken], mean, spread)
         z = np.where(readings.missing[taken], np.clip(forecast, -CLIP, CLIP), z)
         tracked.z[taken] = z
         tracked.forecast[taken] = forecast
+        tracked.mean[taken], tracked.spread[taken] = mean, spread
         tracked.forecast_known[taken] = known
         tracked.first[taken] = tracks.since_reset[slots] == 1
         tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
         self._run(z, readings.at[taken], slots)
         tracks.since_reset[slots] += 1
+        young = (tracks.rows[slots] > 0) & (tracks.rows[slots] < SETTLED)
+        if young.any():
+            self._gather(readings, slots[young], taken[young])
 
     def _run(self, z: Floats, at: Ints, slots: Ints) -> None:
         """One step of the network for these series."""

@@ -77,6 +77,9 @@ class Taken:
     reset: bool = False
 
 
+SETTLED = 1000  # readings, docs/decisions/0007
+
+
 class Tracking:
     """Where a series stands: scaling, forecast, last time."""
 
@@ -113,10 +116,12 @@ class Tracking:
         taken = Taken(outcome, z, known, there, self.since == 1, reset)
         self.forecast = self.network.step(z, at)
         self.since += 1
+        if 0 < len(self.gathered) < SETTLED:
+            self.gather(values)
         return taken
 
     def gather(self, values: Values) -> None:
-        """Mean and deviation of a new series, over its first readings."""
+        """Mean and deviation of a new series, over its first readings; each of them moves both."""
         self.gathered.append(values)
         if len(self.gathered) < self.warm_up:
             return

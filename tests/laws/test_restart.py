@@ -62,7 +62,7 @@ def test_a_new_series_goes_on_gathering_and_warming_where_it_stopped(one, rows):
 
     assert_agree(second.observe(new[rows:]), (said[0][rows:], said[1]))
     assert said[0].outcome.tolist() == [Outcome.WARMING] * 48 + [Outcome.SCORED] * 72
-    assert [(alert.event, alert.offset) for alert in said[1]] == [("raised", 100)]
+    assert ("raised", 100) in [(alert.event, alert.offset) for alert in said[1]]
 
 
 @pytest.mark.parametrize("gap", [2, 10, 11])
