@@ -1,0 +1,143 @@
+"""A bundle gives back the detector that was saved, and whatever else is refused before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.bundle import load, save
+from pipeline.exceptions import BundleError
+from pipeline.monitor.monitor import Monitor
+
+
+@pytest.fixture
+def folder(one, tmp_path):
+    """A bundle on disk."""
+    save(one.detector, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def replaced(folder, name, content):
+    """Another content for one file, with a manifest that agrees with it: what a hostile sender would write."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def refusal(folder):
+    with pytest.raises(BundleError) as refused:
+        load(folder)
+    return str(refused.value)
+
+
+def test_a_detector_comes_back_with_its_digest_and_its_scores(case, tmp_path):
+    save(case.detector, tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    before, after = (Monitor(each, case.policy).observe(case.later) for each in (case.detector, again))
+
+    assert again.digest == case.detector.digest
+    assert again.slots == case.detector.slots
+    assert np.array_equal(before[0].score, after[0].score)
+    assert before[1] == after[1]
+
+
+def test_a_newer_bundle_takes_the_place_of_an_older_one_and_nothing_else_is_left(folder, one):
+    save(one.detector, folder)
+
+    assert load(folder).digest == one.detector.digest
+    assert [each.name for each in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_not_written_over(one, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BundleError, match=r"exists and is no bundle"):
+        save(one.detector, tmp_path)
+
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "calibration.npz", "slots.npz"])
+def test_a_file_that_was_cut_short_altered_or_removed_is_named(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1])
+    assert f"{name} has {len(content) - 1} bytes where the manifest says {len(content)}" in refusal(folder)
+    (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "its SHA-256 differs" in refusal(folder)
+    (folder / name).unlink()
+    assert f"{name} cannot be read" in refusal(folder)
+
+
+def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path):
+    assert "`plumbline train` writes one" in refusal(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"[]", "is not the manifest of a bundle"),
+        (b'{"format": 2, "files": {}}', "this program reads format 1, the bundle has format 2"),
+        (b'{"format": 1, "files": {}}', "damaged or not ours"),
+    ],
+)
+def test_a_manifest_that_is_not_ours_is_refused(folder, content, said):
+    (folder / "manifest.json").write_bytes(content)
+
+    assert said in refusal(folder)
+
+
+@pytest.mark.parametrize("key", ["clock", "channels", "settings", "calibrations", "step"])
+def test_a_manifest_with_other_types_is_refused(folder, key):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[key] = {"a": [None]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    assert refusal(folder)
+
+
+def test_a_manifest_that_says_something_else_of_the_same_files_is_refused(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["step"] = manifest["step"] + 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    assert "it was altered" in refusal(folder)
+
+
+def test_an_array_of_objects_is_refused_and_no_code_of_it_runs(folder, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    content = io.BytesIO()
+    np.savez(content, series=np.array([Hostile()], dtype=object), slots=np.zeros((1, 1), np.uint8))
+    replaced(folder, "slots.npz", content.getvalue())
+
+    assert "damaged or not ours" in refusal(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_compressed_array_which_could_grow_without_end_is_refused(folder):
+    content = io.BytesIO()
+    np.savez_compressed(content, series=np.array(["a"]), slots=np.zeros((1, 1 << 20), np.uint8))
+    replaced(folder, "slots.npz", content.getvalue())
+
+    assert "an array is compressed" in refusal(folder)
+
+
+def test_numbers_that_are_not_finite_and_shapes_that_do_not_fit_are_refused(folder):
+    whole = dict(np.load(folder / "calibration.npz"))
+    for name, value, said in (
+        ("calibration.0.high", np.full_like(whole["calibration.0.high"], np.nan), "not a finite number"),
+        ("calibration.0.band", np.zeros((3, 7)), "band of shape (3, 7)"),
+        ("calibration.0.sample", whole["calibration.0.sample"][::-1].copy(), "not ascending"),
+    ):
+        content = io.BytesIO()
+        np.savez(content, **(whole | {name: value}))
+        replaced(folder, "calibration.npz", content.getvalue())
+        assert said in refusal(folder)
