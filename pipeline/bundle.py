@@ -2,7 +2,8 @@
 
     manifest.json         format, digest, channels, settings, figures; size and SHA-256 of the other files
     weights.safetensors   the network
-    calibration.npz       what is normal, without pickles
+    views.npz             what the views that look back have learnt, without pickles
+    calibration.npz       what is normal, likewise
     slots.npz             where each fitted series stood at the end of its history
 
 No file of a bundle can run code: a hostile one is refused or, at worst, is a detector that scores badly.
@@ -30,12 +31,15 @@ from pipeline.detector.calibration import Calibration
 from pipeline.detector.detector import Channel, Detector
 from pipeline.detector.engine import engine_of
 from pipeline.detector.fit_settings import FitSettings
-from pipeline.detector.views import owners
+from pipeline.detector.past import Past
+from pipeline.detector.views import Components, Memory
 from pipeline.exceptions import BundleError
 
-FORMAT = 1
-MANIFEST, WEIGHTS, CALIBRATION, SLOTS = "manifest.json", "weights.safetensors", "calibration.npz", "slots.npz"
+FORMAT = 2
+MANIFEST, WEIGHTS, SLOTS = "manifest.json", "weights.safetensors", "slots.npz"
+VIEWS, CALIBRATION = "views.npz", "calibration.npz"
 LARGEST_MANIFEST = 64 * 2**20  # bytes
+LARGEST_WINDOW = 4096  # readings
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -73,7 +77,9 @@ def load(folder: str | Path) -> Detector:
     path = Path(folder)
     manifest = _manifest(path)
     try:
-        contents = {name: _checked(path / name, manifest["files"][name]) for name in (WEIGHTS, CALIBRATION, SLOTS)}
+        contents = {
+            name: _checked(path / name, manifest["files"][name]) for name in (WEIGHTS, VIEWS, CALIBRATION, SLOTS)
+        }
         detector = _detector(path, manifest, contents)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"{path}: the bundle is damaged or not ours: {error}; fit the detector again") from error
@@ -86,14 +92,15 @@ def load(folder: str | Path) -> Detector:
 
 
 def _files(detector: Detector) -> dict[str, bytes]:
-    arrays: Arrays = {name: array for name, array in detector.arrays() if name.startswith("calibration.")}
+    arrays: Arrays = dict(detector.arrays())
     slots: Arrays = {
         "series": np.array(list(detector.slots), dtype=np.str_),
         "slots": np.stack([np.frombuffer(slot, np.uint8) for slot in detector.slots.values()]),
     }
     contents = {
         WEIGHTS: safetensors.numpy.save(detector.engine.tensors()),
-        CALIBRATION: _npz(arrays),
+        VIEWS: _npz(_under("views.", arrays)),
+        CALIBRATION: _npz(_under("calibration.", arrays)),
         SLOTS: _npz(slots),
     }
     manifest = {
@@ -104,6 +111,10 @@ def _files(detector: Detector) -> dict[str, bytes]:
         "files": {n: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()},
     }
     return {**contents, MANIFEST: json.dumps(manifest, indent=2, allow_nan=False).encode()}
+
+
+def _under(prefix: str, arrays: Arrays) -> Arrays:
+    return {name: array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -166,6 +177,7 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
     settings = FitSettings(**manifest["settings"])
     inputs = len(channels) + (CALENDAR_INPUTS if settings.calendar else 0)
     arrays, slots = _arrays(contents[CALIBRATION]), _arrays(contents[SLOTS])
+    views = _arrays(contents[VIEWS])
     detector = Detector(
         channels=channels,
         clock=manifest["clock"],
@@ -175,6 +187,9 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
         settings=settings,
         engine=engine_of(safetensors.numpy.load(contents[WEIGHTS]), len(channels), inputs),
         slots={str(name): slot.tobytes() for name, slot in zip(slots["series"], slots["slots"], strict=True)},
+        past=_past(views, manifest["past"]),
+        memory=Memory(views["views.memory.states"]) if "views.memory.states" in views else None,
+        components=_components(views),
         figures=manifest["figures"],
         calibrations=tuple(_calibration(arrays, n, numbers) for n, numbers in enumerate(manifest["calibrations"])),
     )
@@ -182,6 +197,24 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
     if detector.clock not in ("time", "index") or detector.step < 1 or detector.period < 1:
         raise BundleError(f"{path}: clock {detector.clock!r}, step {detector.step}, period {detector.period}: not ours")
     return detector
+
+
+def _past(arrays: Arrays, numbers: Mapping[str, int] | None) -> Past | None:
+    if numbers is None:
+        return None
+    past = Past(
+        arrays["views.past.transition"], arrays["views.past.entry"], int(numbers["reach"]), int(numbers["window"])
+    )
+    if past.transition.shape != (past.order, past.order) or past.reach < 1 or not 0 <= past.window <= LARGEST_WINDOW:
+        raise ValueError(f"the past has a transition of shape {past.transition.shape} and a window of {past.window}")
+    return past
+
+
+def _components(arrays: Arrays) -> Components | None:
+    if "views.components.mean" not in arrays:
+        return None
+    mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
+    return Components(mean, basis, common)
 
 
 def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> Calibration:
@@ -194,9 +227,10 @@ def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> C
 
 def _check(detector: Detector) -> None:
     """ValueError where a shape does not fit or a number is not finite."""
-    channels, smoothed = len(detector.channels), len(owners(detector.views))
+    channels, smoothed = len(detector.channels), len(detector.owners)
     if not channels or not detector.scored.any() or not detector.calibrations or not detector.slots:
         raise ValueError("it has no scored channel, no calibration or no slot")
+    _check_views(detector)
     for number, calibration in enumerate(detector.calibrations):
         shapes = {"channel_scale": (channels,), "high": (smoothed,), "band": (2, channels)}
         for name, shape in shapes.items():
@@ -207,3 +241,22 @@ def _check(detector: Detector) -> None:
     for name, array in detector.arrays():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ValueError(f"{name} holds something that is not a finite number")
+
+
+def _check_views(detector: Detector) -> None:
+    """ValueError where what a view learnt does not fit the past that is kept."""
+    past, memory, components = detector.past, detector.memory, detector.components
+    if past is None:
+        if memory or components:
+            raise ValueError("a view looks back, and no past is kept")
+        return
+    state = int(detector.scored.sum()) * past.order
+    if memory and (memory.states.ndim != 2 or memory.states.shape[1] != state or not len(memory.states)):
+        raise ValueError(f"the memory has states of shape {memory.states.shape}, the past has {state} numbers")
+    width = past.window or state
+    if components and not (
+        components.mean.shape == components.common.shape == components.basis.shape[:1] == (width,)
+        and components.basis.ndim == 2
+        and (components.common > 0).all()
+    ):
+        raise ValueError(f"the components have shape {components.basis.shape}, the past has {width} numbers")

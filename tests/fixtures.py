@@ -16,7 +16,6 @@ from pipeline.detector.calibration import calibrate
 from pipeline.detector.detector import Channel, Detector
 from pipeline.detector.engine import Engine, Layer
 from pipeline.detector.fit_settings import FitSettings
-from pipeline.detector.views import owners, views_for
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.monitor.slots import Slots
 from pipeline.records import Clock, Floats, Readings
@@ -130,8 +129,7 @@ def unmoved(
     engine = Engine(
         (layer,), np.zeros((hidden, horizon * count), np.float32), np.zeros(horizon * count, np.float32), count
     )
-    scored = sum(channel.role == "sensor" for channel in channels)
-    smoothed = len(owners(views_for(scored)))
+    smoothed = 2 if sum(channel.role == "sensor" for channel in channels) > 1 else 4
     band = np.array([[-1.0], [1.0]]) * np.ones(count)
     errors = np.linspace(-1.6, 0.5, 199) if sample is None else sample
     parts: dict[str, Any] = {

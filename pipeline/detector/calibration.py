@@ -25,7 +25,7 @@ class Calibration:
     C channels, K smoothed errors, n fused errors.
     """
 
-    channel_scale: Floats  # (C,) the median squared residual of each channel, in scaled units
+    channel_scale: Floats  # (C,) the mean squared residual of each channel, in scaled units
     high: Floats  # (K,) the 99 % quantile of each smoothed error
     band: Floats  # (2, C) the central 99 % of the residuals, in scaled units
     sample: Floats  # (n,) fused errors x, ascending

@@ -16,8 +16,9 @@ from pipeline.detector.calendar import CALENDAR_NAMES
 from pipeline.detector.calibration import Calibration, Rarity, rarity_of
 from pipeline.detector.engine import Engine
 from pipeline.detector.fit_settings import FitSettings, Role
-from pipeline.detector.views import View, views_for
-from pipeline.records import Clock, Flags, Floats
+from pipeline.detector.past import Past
+from pipeline.detector.views import Components, FurtherView, Level, Memory, Prediction, View, owners
+from pipeline.records import Clock, Flags, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Detector:
     period: int  # of a series never seen, in readings
     settings: FitSettings
     engine: Engine
+    past: Past | None = None  # None: no view looks back
+    memory: Memory | None = None
+    components: Components | None = None
     calibrations: tuple[Calibration, ...] = ()
     slots: Mapping[str, bytes] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -63,9 +67,25 @@ class Detector:
         return np.array([channel.role == "sensor" for channel in self.channels])
 
     @cached_property
+    def further(self) -> tuple[FurtherView, ...]:
+        """The views beside the prediction; |z| only for one channel, on many it drags (docs/decisions/0008)."""
+        learnt = (view for view in (self.memory, self.components) if view is not None)
+        return (*(() if self.many else (Level(),)), *learnt)
+
+    @cached_property
     def views(self) -> tuple[View, ...]:
         """What its readings are judged by."""
-        return views_for(int(self.scored.sum()))
+        return (Prediction(self.many), *self.further)
+
+    @cached_property
+    def owners(self) -> Ints:
+        """The view of each of the K smoothed errors, (K,)."""
+        return owners(self.views)
+
+    @property
+    def many(self) -> bool:
+        """More than one channel is scored. Then some drift for good, and habits are taken off what a view says."""
+        return int(self.scored.sum()) > 1
 
     @cached_property
     def rarity(self) -> Rarity:
@@ -74,7 +94,7 @@ class Detector:
 
     @cached_property
     def channel_scales(self) -> Floats:
-        """The median squared residuals of all J calibrations, (J, C)."""
+        """The mean squared residuals of all J calibrations, (J, C)."""
         return np.stack([calibration.channel_scale for calibration in self.calibrations])
 
     @cached_property
@@ -106,12 +126,23 @@ class Detector:
             "regular": self.regular,
             "period": self.period,
             "settings": {**asdict(self.settings), "roles": dict(self.settings.roles)},
+            "views": [view.name for view in self.views],
+            "past": {"reach": self.past.reach, "window": self.past.window} if self.past else None,
             "calibrations": [{"step": c.step, "floor": c.floor, "tail": c.tail} for c in self.calibrations],
         }
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-        """The weights, and the arrays of each calibration by number."""
+        """The weights, what the views learnt, and the arrays of each calibration by number."""
         yield from self.engine.tensors().items()
+        if self.past:
+            yield "views.past.transition", self.past.transition
+            yield "views.past.entry", self.past.entry
+        if self.memory:
+            yield "views.memory.states", self.memory.states
+        if self.components:
+            yield "views.components.mean", self.components.mean
+            yield "views.components.basis", self.components.basis
+            yield "views.components.common", self.components.common
         for number, calibration in enumerate(self.calibrations):
             for name in ("channel_scale", "high", "band", "sample"):
                 yield f"calibration.{number}.{name}", getattr(calibration, name)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.detector.products import even, product
 from pipeline.records import Floats, Singles
-
-EVEN_ROWS, EVEN_COLUMNS = 8, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +30,6 @@ class Layer:
         return len(self.bias) // 4
 
 
-def product(rows: tuple[Singles, ...], weight: Singles) -> Singles:
-    """The rows (n, D), given as blocks of their columns, times a weight (D, M) with M a multiple of 16; (n, M).
-
-    Rows are filled up to a multiple of 8, so that the last bits of a row do not depend on how many others are computed
-    with it: BLAS has other kernels for one row and for the edges. Without this, what is repeated after a crash would
-    differ in its last digits from what was sent before. Seen on OpenBLAS and held by a test.
-    """
-    count = len(rows[0])
-    filled = np.zeros((-(-count // EVEN_ROWS) * EVEN_ROWS, len(weight)), np.float32)
-    np.concatenate(rows, axis=1, out=filled[:count])
-    return (filled @ weight)[:count]
-
-
 @dataclass(frozen=True, slots=True)
 class Engine:
     """L layers and the forecast head, for C channels and K further inputs of the calendar."""
@@ -55,10 +41,7 @@ class Engine:
     _next_weight: Singles = field(init=False, repr=False)  # (H, C filled up to a multiple of 16)
 
     def __post_init__(self) -> None:
-        filled = -(-self.channels // EVEN_COLUMNS) * EVEN_COLUMNS
-        weight = np.zeros((len(self.head_weight), filled), np.float32)
-        weight[:, : self.channels] = self.head_weight[:, : self.channels]
-        object.__setattr__(self, "_next_weight", weight)
+        object.__setattr__(self, "_next_weight", even(self.head_weight[:, : self.channels]))
 
     @property
     def hidden(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Profile = Literal["fast", "full"]
 Role = Literal["sensor", "context"]  # a sensor is forecast and scored; context feeds the network and is never scored
 
 
@@ -30,6 +31,7 @@ class FitSettings:
     chunk: int = 64  # readings that gradients flow through
     carry: int = 4  # chunks in a row through which state is carried
     batch: int = 16  # chunks side by side
+    profile: Profile = "full"  # fast: without the views that look back, cheaper and less able
     seed: int = 0
     device: str = "auto"  # cuda when there is one, else cpu
     roles: Mapping[str, Role] = field(default_factory=dict)  # of channels, where the rule of two values is not wanted
@@ -51,6 +53,8 @@ class FitSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
         if self.chunk < 8:
             raise ValueError(f"chunk is {self.chunk}: gradients through fewer than 8 readings learn no dynamics")
+        if self.profile not in ("fast", "full"):
+            raise ValueError(f"profile is {self.profile!r}: fast or full is needed")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}: a share from 0 up to, not including, 1 is needed")
         if not self.learning_rate > 0:

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.detector.detector import Detector
-from pipeline.detector.fusion import fuse, levels
+from pipeline.detector.fusion import fuse, levels, opinions
 from pipeline.detector.scaling import unscale
-from pipeline.detector.views import Moment, errors_of, weights
+from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
 from pipeline.monitor.decision import Bars, Decision, no_bars
 from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.slots import Slots
+from pipeline.monitor.smoothing import beyond_habit, smooth
 from pipeline.monitor.timeline import rounds_of
-from pipeline.monitor.tracker import Tracked, Tracker, smooth
+from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
 
 
@@ -121,11 +122,15 @@ class Monitor:
         known = tracked.forecast_known
         residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
         channel_scale = detector.channel_scales[own]
-        errors = errors_of(detector.views, Moment(tracked.z, residual, tracked.there, channel_scale))
-        softened = levels(smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own])
-        fused = fuse(softened, weights(detector.views))
+        error = prediction_error(residual, tracked.there, channel_scale)
+        smoothed = smooth(errors_of(detector.views, error, tracked.further), tracked, slots, rounds, self._tracks)
+        softened = levels(smoothed, detector.highs[own])
+        opinion = opinions(softened, detector.owners)
+        if detector.many:
+            opinion = beyond_habit(opinion, tracked, slots, rounds, self._tracks)
+        fused = fuse(opinion)
         scored = tracked.outcome == Outcome.SCORED
-        heaviest = np.argmax(softened * weights(detector.views), axis=1)
+        heaviest = np.argmax(softened / np.bincount(detector.owners)[detector.owners], axis=1)
         band = detector.bands[own]  # (N, 2, C)
         shown = (known & scored)[:, None]
         nothing = np.zeros(len(readings), bool)

@@ -52,11 +52,10 @@ class Slots:
         self.tracks.scaled[slot] = True
 
     def chill(self, slot: int) -> None:
-        """Let a series begin anew: no last reading, no state of the network; scaling, bar and counts stay."""
+        """Let a series begin anew: no last reading, no state and no past; scaling, bar and counts stay."""
         self.tracks.started[slot] = False
-        self.tracks.since_reset[slot] = 0
-        self.tracks.h[slot] = 0
-        self.tracks.c[slot] = 0
+        self.tracks.forget(np.array([slot]))
+        self.tracks.habit[slot] = 0
 
     def on_partition(self, partition: int) -> list[str]:
         """The series last seen on a partition."""

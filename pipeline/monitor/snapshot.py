@@ -12,7 +12,7 @@ import zlib
 from pipeline.exceptions import StateError
 
 MAGIC = b"PLSL"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sH32sI")
 
 

@@ -6,14 +6,15 @@ The one place where the network runs, for `fit` and `Monitor` alike; it needs no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.detector.calendar import calendar_inputs
 from pipeline.detector.detector import Detector
+from pipeline.detector.past import Recalled, pushed
 from pipeline.detector.scaling import CLIP, LARGEST, scale
-from pipeline.detector.views import owners
 from pipeline.monitor.table import Columns
 from pipeline.monitor.timeline import steps_since
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
@@ -44,12 +45,21 @@ class Tracks(Columns):
     regular: Flags  # (S,)
     smoothed: Floats  # (S, K) smoothed errors
     alpha: Floats  # (S, K) how much of each error enters its smoothed one: 2 / (span + 1)
+    legendre: Singles  # (S, scored channels, d) the past, in scaled units
+    window: Singles  # (S, W) the last readings, oldest first
+    habit: Floats  # (S, V) a slow mean of what each view said
+
+    def forget(self, slots: Ints) -> None:
+        """Clear what a reset clears: the network's state and the past. Smoothed errors begin again by themselves."""
+        self.since_reset[slots] = 0
+        self.h[slots], self.c[slots] = 0, 0
+        self.legendre[slots], self.window[slots] = 0, 0
 
 
 def no_tracks(detector: Detector) -> Tracks:
     """Columns without a row, of the detector's sizes."""
     channels, layers, hidden = len(detector.channels), len(detector.engine.layers), detector.engine.hidden
-    smoothed = len(owners(detector.views))
+    smoothed, past = len(detector.owners), detector.past
     wide, flags, count = np.zeros((0, channels)), np.zeros(0, bool), np.zeros(0, np.int64)
     state = np.zeros((0, layers, hidden), np.float32)
     return Tracks(
@@ -70,6 +80,9 @@ def no_tracks(detector: Detector) -> Tracks:
         regular=flags.copy(),
         smoothed=np.zeros((0, smoothed)),
         alpha=np.zeros((0, smoothed)),
+        legendre=np.zeros((0, int(detector.scored.sum()) if past else 0, past.order if past else 0), np.float32),
+        window=np.zeros((0, past.window if past else 0), np.float32),
+        habit=np.zeros((0, len(detector.views) if detector.many else 0)),
     )
 
 
@@ -87,6 +100,7 @@ class Tracked:
     first: Flags  # (N,) the first to be compared since a reset: smoothed errors begin again
     reset: Flags  # (N,) the reading came after a gap too long to bridge
     imputed: Ints  # (N,) steps before this reading that ran on their own forecast
+    further: Floats  # (N, V - 1) errors of the views that need no calibration
 
 
 class Tracker:
@@ -97,6 +111,8 @@ class Tracker:
         self._settings = detector.settings
         self._clock = detector.clock
         self._scored = detector.scored
+        self._past = detector.past
+        self._views = detector.further
         self._tracks = tracks
 
     def advance(self, readings: Readings, slots: Ints, rounds: list[Ints]) -> Tracked:
@@ -113,6 +129,13 @@ class Tracker:
             first=np.zeros(rows, bool),
             reset=np.zeros(rows, bool),
             imputed=np.zeros(rows, np.int64),
+            further=np.zeros((rows, len(self._views))),
+        )
+        tracks = self._tracks
+        recalled = Recalled(
+            state=np.zeros((rows, prod(tracks.legendre.shape[1:]))),
+            window=np.zeros((rows, tracks.window.shape[1])),
+            full=np.zeros(rows, bool),
         )
         for chosen in rounds:
             taken = self._admit(readings, slots[chosen], chosen, tracked)
@@ -121,7 +144,8 @@ class Tracker:
                 self._gather(readings, slots[taken[new]], taken[new])
                 taken = taken[~new]
             if len(taken):
-                self._step(readings, slots[taken], taken, tracked)
+                self._step(readings, slots[taken], taken, tracked, recalled)
+        self._look(tracked, recalled)
         return tracked
 
     def _admit(self, readings: Readings, slots: Ints, chosen: Ints, tracked: Tracked) -> Ints:
@@ -148,9 +172,7 @@ class Tracker:
         tracks = self._tracks
         running = tracks.scaled[slots] & (tracks.since_reset[slots] > 0)
         long = distance > self._settings.max_gap  # a series that does not run yet may have an incident, by its range
-        tracks.h[slots[long]] = 0
-        tracks.c[slots[long]] = 0
-        tracks.since_reset[slots[long]] = 0
+        tracks.forget(slots[long])
         tracked.reset[chosen[long]] = True
         distance = np.where(running & ~long, distance, 1)
         tracked.imputed[chosen] = distance - 1
@@ -174,7 +196,7 @@ class Tracker:
         tracks.spread[done] = np.where(variance > 0, np.sqrt(variance), 1.0)
         tracks.scaled[done] = True
 
-    def _step(self, readings: Readings, slots: Ints, taken: Ints, tracked: Tracked) -> None:
+    def _step(self, readings: Readings, slots: Ints, taken: Ints, tracked: Tracked, recalled: Recalled) -> None:
         """Compare readings with their forecasts, and forecast the next ones."""
         tracks = self._tracks
         known = tracks.since_reset[slots] > 0
@@ -190,9 +212,21 @@ class Tracker:
         tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
         self._run(z, readings.at[taken], slots)
         tracks.since_reset[slots] += 1
+        if self._past:
+            recalled.state[taken] = tracks.legendre[slots].reshape(len(slots), -1)
+            recalled.window[taken] = tracks.window[slots]
+            recalled.full[taken] = tracks.since_reset[slots] >= self._past.longest
         young = (tracks.rows[slots] > 0) & (tracks.rows[slots] < SETTLED)
         if young.any():
             self._gather(readings, slots[young], taken[young])
+
+    def _look(self, tracked: Tracked, recalled: Recalled) -> None:
+        """The errors of the further views, 0 where there was no forecast, or the past that a view needs is not full."""
+        known = np.flatnonzero(tracked.forecast_known)
+        seen = Recalled(recalled.state[known], recalled.window[known], recalled.full[known])
+        z, there = tracked.z[known][:, self._scored], tracked.there[known][:, self._scored]
+        for column, view in enumerate(self._views):
+            tracked.further[known, column] = view.error(z, there, seen)
 
     def _run(self, z: Floats, at: Ints, slots: Ints) -> None:
         """One step of the network for these series."""
@@ -204,21 +238,9 @@ class Tracker:
         self._engine.step(inputs, h, c)
         tracks.h[slots], tracks.c[slots] = h, c
         tracks.last[slots] = z
+        if self._past:
+            seen = inputs[:, : len(self._scored)][:, self._scored]
+            tracks.legendre[slots] = self._past.step(tracks.legendre[slots], seen)
+            if self._past.window:
+                tracks.window[slots] = pushed(tracks.window[slots], seen[:, 0])
         tracks.forecast[slots] = self._engine.next_reading(z, h)
-
-
-def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tracks: Tracks) -> Floats:
-    """Errors (N, K) smoothed by each series' EWMA, (N, K); they begin anew at the first error after a reset.
-
-    A row that was not compared with a forecast leaves the smoothed errors of its series as they were.
-    """
-    smoothed = np.zeros_like(errors)
-    for chosen in rounds:
-        taken = chosen[tracked.forecast_known[chosen]]
-        slot = slots[taken]
-        before = tracks.smoothed[slot]
-        after = before + tracks.alpha[slot] * (errors[taken] - before)
-        after = np.where(tracked.first[taken][:, None], errors[taken], after)
-        tracks.smoothed[slot] = after
-        smoothed[taken] = after
-    return smoothed

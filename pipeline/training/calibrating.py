@@ -13,12 +13,13 @@ import numpy as np
 
 from pipeline.detector.calibration import Calibration, calibrate
 from pipeline.detector.detector import Detector
-from pipeline.detector.fusion import fuse, levels
-from pipeline.detector.views import Moment, errors_of, weights
+from pipeline.detector.fusion import fuse, levels, opinions
+from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import DataError
 from pipeline.monitor.slots import Slots
+from pipeline.monitor.smoothing import beyond_habit, smooth
 from pipeline.monitor.timeline import rounds_of
-from pipeline.monitor.tracker import Tracked, Tracker, smooth
+from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings
 from pipeline.training.history import parts_of
 from pipeline.training.preparing import Fitted
@@ -67,12 +68,15 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     own = own if len(fitted) > 1 else own[:0]
     groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
     scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
-    pooled = smoothed_errors(detector, slots, batches, scales)
-    slots.marks.calibration[own] = np.arange(1, len(groups))
-    by_series = smoothed_errors(detector, slots, batches, scales) if len(groups) > 1 else pooled
+    high, fused = opinions_run(detector, slots, batches, scales[:1], groups[:1])
+    highs, by_group = [high[0]], [fused]
+    if len(groups) > 1:
+        slots.marks.calibration[own] = np.arange(1, len(groups))
+        high, fused = opinions_run(detector, slots, batches, scales, groups, pooled=high[0])
+        highs, by_group = list(high), by_group + [fused] * len(own)
     calibrations = [
-        kept.calibration(rows, scale, smoothed[rows], weights(detector.views))
-        for rows, scale, smoothed in zip(groups, scales, [pooled] + [by_series] * len(own), strict=True)
+        kept.calibration(rows, scale, high, fused[rows])
+        for rows, scale, high, fused in zip(groups, scales, highs, by_group, strict=True)
     ]
     complete = replace(detector, calibrations=tuple(calibrations))
     return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
@@ -107,15 +111,36 @@ def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) 
         running = running[lengths[running] > first]
 
 
-def smoothed_errors(detector: Detector, slots: Slots, batches: Sequence[Batch], scales: Floats) -> Floats:
-    """The smoothed errors (n, K) of the calibrating readings, each by its series' channel scale in `scales` (J, C)."""
-    kept = []
+def opinions_run(
+    detector: Detector,
+    slots: Slots,
+    batches: Sequence[Batch],
+    scales: Floats,
+    groups: Sequence[Ints],
+    pooled: Floats | None = None,
+) -> tuple[Floats, Floats]:
+    """The 99 % levels (J, K) of J groups of the n calibrating readings, and the fused errors of all of these (n,).
+
+    Each series is run from its first row with the channel scale of its calibration in `scales` (J, C). The levels of
+    the first group are `pooled`, (K,), where they are known.
+    """
+    smoothed = []
     for batch in batches:
         scale = scales[slots.marks.calibration[batch.slots]]
-        moment = Moment(batch.tracked.z, batch.residual, batch.tracked.there, scale)
-        errors = errors_of(detector.views, moment)
-        kept.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks)[batch.calibrates])
-    return np.concatenate(kept)
+        error = prediction_error(batch.residual, batch.tracked.there, scale)
+        errors = errors_of(detector.views, error, batch.tracked.further)
+        smoothed.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks))
+    kept = np.concatenate([errors[batch.calibrates] for errors, batch in zip(smoothed, batches, strict=True)])
+    high = np.stack([np.quantile(kept[rows], 0.99, axis=0) for rows in groups])
+    high[0] = high[0] if pooled is None else pooled
+    slots.tracks.habit[:] = 0
+    fused = []
+    for errors, batch in zip(smoothed, batches, strict=True):
+        opinion = opinions(levels(errors, high[slots.marks.calibration[batch.slots]]), detector.owners)
+        if detector.many:
+            opinion = beyond_habit(opinion, batch.tracked, batch.slots, batch.rounds, slots.tracks)
+        fused.append(fuse(opinion)[batch.calibrates])
+    return high, np.concatenate(fused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +167,20 @@ class Kept:
         return [order[begin:end] for begin, end in zip(first.tolist(), last.tolist(), strict=True)]
 
     def channel_scale(self, rows: Ints, scored: Flags) -> Floats:
-        """The median squared residual of each channel (C,), so that no channel is louder than others; 1 for context.
+        """The mean squared residual of each channel (C,), so that no channel is louder than others; 1 for context.
 
         At least a tenth of the median channel's and 1e-6, else dead channels dominate.
         """
-        medians = np.ones(self.residual.shape[1])
-        for channel in np.flatnonzero(scored):
-            there = rows[self.there[rows, channel]]
-            medians[channel] = np.median(self.residual[there, channel] ** 2) if len(there) else 0.0
-        floor = max(float(np.median(medians[scored])) / 10, 1e-6)
-        return np.where(scored, np.maximum(medians, floor), 1.0)
+        squares = np.where(self.there[rows], self.residual[rows] ** 2, 0.0).sum(axis=0)
+        means = squares / np.maximum(self.there[rows].sum(axis=0), 1)
+        floor = max(float(np.median(means[scored])) / 10, 1e-6)
+        return np.where(scored, np.maximum(means, floor), 1.0)
 
-    def calibration(self, rows: Ints, channel_scale: Floats, smoothed: Floats, weight: Floats) -> Calibration:
-        """The calibration from these rows, whose smoothed errors are (rows, K)."""
+    def calibration(self, rows: Ints, channel_scale: Floats, high: Floats, fused: Floats) -> Calibration:
+        """The calibration from these rows, whose fused errors are (rows,)."""
         band = np.zeros((2, self.residual.shape[1]))
         for channel in range(band.shape[1]):
             there = rows[self.there[rows, channel]]
             if len(there):
                 band[:, channel] = np.quantile(self.residual[there, channel], (0.005, 0.995))
-        high = np.quantile(smoothed, 0.99, axis=0)
-        return calibrate(channel_scale, high, band, fuse(levels(smoothed, high), weight))
+        return calibrate(channel_scale, high, band, fused)

@@ -26,6 +26,7 @@ from pipeline.training.chunks import Chunks, Rows, Segment, rows_on
 from pipeline.training.export import export
 from pipeline.training.forecasting import LONGEST_WINDOW, ForecastCourse
 from pipeline.training.history import Grid, History, parts_of
+from pipeline.training.looking_back import look_back
 from pipeline.training.loop import Plan, Progress, drawing_from, pick_device, train
 from pipeline.training.preparing import NO_PERIOD, Fitted, fingerprint, prepared, roles_of
 from pipeline.training.resume import Resume
@@ -106,15 +107,21 @@ def fitting(
     begun = seconds()
     trained = yield from _training(ready, len(channels), settings, seconds, resume)
     whole = [series for series in ready if series.calibrates]
+    scored = np.array([channel.role == "sensor" for channel in roles])
     steps, periods = [series.step for series in whole], [s.period for s in whole if s.period != NO_PERIOD]
+    period = int(np.median(periods)) if periods else NO_PERIOD
+    back = look_back(whole, scored, period, settings.max_gap) if settings.profile == "full" else None
     detector = Detector(
         channels=roles,
         clock=clock,
         step=int(np.median(steps)),
         regular=sum(series.regular for series in whole) * 2 > len(whole),
-        period=int(np.median(periods)) if periods else NO_PERIOD,
+        period=period,
         settings=settings,
         engine=export(trained.network),
+        past=back.past if back else None,
+        memory=back.memory if back else None,
+        components=back.components if back else None,
         figures=_figures(histories, ready, roles, trained, seconds() - begun),
     )
     calibrating = calibrated(detector, whole)

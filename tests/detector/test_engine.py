@@ -8,7 +8,8 @@ import torch
 
 from models.predictor import Predictor
 from pipeline.detector.calendar import CALENDAR_INPUTS, calendar_inputs
-from pipeline.detector.engine import EVEN_ROWS, Engine, engine_of
+from pipeline.detector.engine import Engine, engine_of
+from pipeline.detector.products import EVEN_ROWS
 from pipeline.training.export import export
 from tests.fixtures import SETTINGS, fitted
 from tests.laws.reference import network_of

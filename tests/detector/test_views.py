@@ -1,46 +1,96 @@
-"""The two views: their errors at a reading, their spans and which detector has which."""
+"""The views: their errors at a reading, their spans and which detector has which."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipeline.detector.views import Level, Moment, Prediction, errors_of, owners, spans_of, views_for
+from pipeline.detector.past import Past, Recalled
+from pipeline.detector.views import Components, Level, Memory, Prediction, errors_of, owners, prediction_error, spans_of
+from tests.fixtures import unmoved
+
+NOTHING = Recalled(np.zeros((2, 0)), np.zeros((2, 0)), np.zeros(2, bool))
+HERE = np.ones((2, 1), bool)
 
 
-def moment(z, residual, there=None, channel_scale=None):
-    z, residual = np.array(z, float), np.array(residual, float)
-    there = np.ones(z.shape, bool) if there is None else np.array(there)
-    scale = np.ones(z.shape) if channel_scale is None else np.array(channel_scale, float)
-    return Moment(z, residual, there, scale)
+def recalled(states, window=None, full=True):
+    states = np.array(states, float)
+    window = np.zeros((len(states), 0)) if window is None else np.array(window, float)
+    return Recalled(states, window, np.full(len(states), full))
 
 
 def test_the_prediction_errs_by_the_mean_square_in_units_of_what_is_common():
-    seen = moment([[0, 0]], [[2, 3]], channel_scale=[[4, 1]])
-
-    assert Prediction().error(seen).tolist() == [(1 + 9) / 2]
+    assert prediction_error(np.array([[2.0, 3.0]]), np.ones((1, 2), bool), np.array([[4.0, 1.0]])).tolist() == [5.0]
 
 
 def test_a_missing_channel_is_left_out_and_not_taken_for_zero():
-    seen = moment([[5, -2], [1, 1]], [[100, 3], [100, 100]], there=[[False, True], [False, False]])
+    z, residual = np.array([[5.0, -2.0], [1.0, 1.0]]), np.array([[100.0, 3.0], [100.0, 100.0]])
+    there = np.array([[False, True], [False, False]])
 
-    assert Prediction().error(seen).tolist() == [9.0, 0.0]
-    assert Level().error(seen).tolist() == [2.0, 0.0]
+    assert prediction_error(residual, there, np.ones((2, 2))).tolist() == [9.0, 0.0]
+    assert Level().error(z, there, NOTHING).tolist() == [2.0, 0.0]
 
 
 def test_the_level_errs_by_the_distance_from_the_mean_on_either_side():
-    assert Level().error(moment([[-3], [0.5]], [[0], [0]])).tolist() == [3.0, 0.5]
+    assert Level().error(np.array([[-3.0], [0.5]]), HERE, NOTHING).tolist() == [3.0, 0.5]
+
+
+def test_the_memory_errs_by_the_mean_distance_to_the_three_nearest_states():
+    memory = Memory(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [100.0, 0.0]]))
+
+    assert memory.error(HERE, HERE, recalled([[0.0, 0.0], [3.0, 4.0]])).tolist() == pytest.approx(
+        [(0 + 1 + 5) / 3, (0 + 5 + np.sqrt(18)) / 3]
+    )
+
+
+def test_a_memory_of_fewer_states_than_neighbours_errs_by_those_there_are():
+    assert Memory(np.array([[3.0, 4.0]])).error(HERE, HERE, recalled([[0.0, 0.0]])).tolist() == [5.0]
+
+
+def test_the_components_err_by_what_lies_outside_them_in_units_of_what_is_common():
+    components = Components(np.array([1.0, 0.0]), np.array([[1.0], [0.0]]), np.array([1.0, 4.0]))
+
+    assert components.error(HERE, HERE, recalled([[7.0, 4.0], [-2.0, 0.0]])).tolist() == [(0 + 16 / 4) / 2, 0.0]
+
+
+def test_the_components_look_at_the_window_where_one_is_kept():
+    components = Components(np.zeros(3), np.array([[1.0], [0.0], [0.0]]), np.ones(3))
+
+    assert components.error(HERE, HERE, recalled([[9.0]], [[5.0, 3.0, 0.0]])).tolist() == [3.0]
+
+
+def test_a_view_that_looks_back_says_nothing_before_its_past_is_full():
+    early = recalled([[50.0, 50.0]], full=False)
+
+    assert Memory(np.zeros((1, 2))).error(HERE, HERE, early).tolist() == [0.0]
+    assert Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2)).error(HERE, HERE, early).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(("period", "expected"), [(25, (5, 25)), (8, (5, 8)), (128, (5, 128)), (256, (5, 128))])
 def test_the_prediction_is_smoothed_over_five_readings_and_a_period_of_at_most_128(period, expected):
-    assert Prediction().spans(period) == expected
+    assert Prediction(many=False).spans(period) == expected
+    assert Prediction(many=True).spans(period) == (5, 20)
 
 
 def test_only_a_detector_of_one_scored_channel_has_the_level():
-    assert [view.name for view in views_for(1)] == ["prediction", "level"]
-    assert [view.name for view in views_for(2)] == ["prediction"]
+    assert [view.name for view in unmoved().views] == ["prediction"]
+    assert [view.name for view in unmoved(unmoved().channels[:1]).views] == ["prediction", "level"]
+
+
+def test_what_was_learnt_of_the_past_is_looked_at_after_the_prediction():
+    past = Past(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 4, 0)
+    learnt = {
+        "past": past,
+        "memory": Memory(np.zeros((2, 4))),
+        "components": Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4)),
+    }
+
+    assert [view.name for view in replace(unmoved(), **learnt).views] == ["prediction", "memory", "components"]
 
 
 def test_every_smoothed_error_has_its_view_and_its_span():
-    assert spans_of(views_for(1), 25) == (5, 25, 1)
-    assert owners(views_for(1)).tolist() == [0, 0, 1]
-    assert errors_of(views_for(1), moment([[3]], [[2]])).tolist() == [[4.0, 4.0, 3.0]]
+    views = (Prediction(many=False), Level())
+
+    assert spans_of(views, 25) == (5, 25, 1, 25)
+    assert owners(views).tolist() == [0, 0, 1, 1]
+    assert errors_of(views, np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 4.0, 3.0, 3.0]]

@@ -10,11 +10,13 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import torch
 from torch import nn
 
+from pipeline.detector.detector import Detector
 from pipeline.detector.engine import Engine
 
 Values = Sequence[float | None]  # of the channels of one reading; None is missing
@@ -73,8 +75,71 @@ class Taken:
     z: list[float] = field(default_factory=list)
     forecast: list[float] | None = None
     there: list[bool] = field(default_factory=list)  # scored and not missing
+    further: list[float] = field(default_factory=list)  # errors of the memory and the components
     begins: bool = False  # the first with a forecast since a reset
     reset: bool = False
+
+
+class Looking:
+    """The past of a series, and how far it is from what training saw; what was learnt is taken from the detector."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.memory, self.components = detector.memory.states.tolist(), detector.components
+        self.reach, self.window = detector.past.reach, detector.past.window
+        self.order, self.channels = detector.past.order, int(detector.scored.sum())
+        self.held, self.entered = legendre(self.reach, self.order)
+        self.clear()
+
+    def clear(self) -> None:
+        self.states = [[0.0] * self.order for _ in range(self.channels)]
+        self.recent: list[float] = []
+
+    def push(self, z: Sequence[float]) -> None:
+        """m <- A m + B z for each scored channel."""
+        self.states = [
+            [math.fsum(a * m for a, m in zip(row, state, strict=True)) + b * one for row, b in zip(*whole, strict=True)]
+            for state, one, whole in zip(self.states, z, [(self.held, self.entered)] * len(z), strict=True)
+        ]
+        self.recent.append(z[0])
+
+    def errors(self, since: int) -> list[float]:
+        """Of the memory and of the components, with `since` readings since a reset."""
+        if since < max(self.reach, self.window):
+            return [0.0, 0.0]
+        state = [number for each in self.states for number in each]
+        nearest = sorted(math.dist(state, known) for known in self.memory)[:3]
+        past = self.recent[-self.window :] if self.window else state
+        off = [p - m for p, m in zip(past, self.components.mean.tolist(), strict=True)]
+        basis = self.components.basis.tolist()
+        along = [math.fsum(o * row[k] for o, row in zip(off, basis, strict=True)) for k in range(len(basis[0]))]
+        outside = [
+            o - math.fsum(a * b for a, b in zip(along, row, strict=True)) for o, row in zip(off, basis, strict=True)
+        ]
+        squares = [o * o / c for o, c in zip(outside, self.components.common.tolist(), strict=True)]
+        return [math.fsum(nearest) / len(nearest), math.fsum(squares) / len(squares)]
+
+
+def legendre(reach: int, order: int) -> tuple[list[list[float]], list[float]]:
+    """A and B of the past, in coordinates divided by sqrt(2i + 1): the flow run through one reading in small steps.
+
+    dm/dt = F m + G z with F_ij = (2i + 1) / reach (-1 if i < j else (-1)^(i - j + 1)) and
+    G_i = (2i + 1) (-1)^i / reach, z held; by the series of the exponential of [[F, G], [0, 0]].
+    """
+    size = order + 1
+    flow = [
+        [Fraction((2 * i + 1) * (-1 if i < j else (-1) ** (i - j + 1)), reach) for j in range(order)]
+        + [Fraction((2 * i + 1) * (-1) ** i, reach)]
+        for i in range(order)
+    ] + [[Fraction(0)] * size]
+    small = np.array([[float(number) / 1024 for number in row] for row in flow])
+    step, term = np.eye(size), np.eye(size)
+    for power in range(1, 12):
+        term = term @ small / power
+        step = step + term
+    for _ in range(10):  # 1024 small steps are one reading
+        step = step @ step
+    sizes = np.sqrt(2 * np.arange(order) + 1)
+    return (step[:-1, :-1] * sizes[None] / sizes[:, None]).tolist(), (step[:-1, -1] / sizes).tolist()
 
 
 SETTLED = 1000  # readings, docs/decisions/0007
@@ -83,7 +148,8 @@ SETTLED = 1000  # readings, docs/decisions/0007
 class Tracking:
     """Where a series stands: scaling, forecast, last time."""
 
-    def __init__(self, network, scored, step, regular=True, scaling=None, warm_up=64, max_gap=10):
+    def __init__(self, network, scored, step, regular=True, scaling=None, warm_up=64, max_gap=10, looking=None):
+        self.looking: Looking | None = looking
         self.network, self.scored, self.step, self.regular = network, scored, step, regular
         self.scaling, self.warm_up, self.max_gap = scaling, warm_up, max_gap
         self.gathered: list[Values] = []
@@ -113,9 +179,10 @@ class Tracking:
             z.append(min(max(own if value is None else (value - mean) / deviation, -10.0), 10.0))
         there = [scored and v is not None for v, scored in zip(values, self.scored, strict=True)]
         outcome = "SCORED" if self.since >= self.warm_up else "WARMING"
-        taken = Taken(outcome, z, known, there, self.since == 1, reset)
-        self.forecast = self.network.step(z, at)
+        self.forecast = self.step_on(z, at)
         self.since += 1
+        further = self.looking.errors(self.since) if self.looking else []
+        taken = Taken(outcome, z, known, there, further, self.since == 2, reset)
         if 0 < len(self.gathered) < SETTLED:
             self.gather(values)
         return taken
@@ -141,10 +208,18 @@ class Tracking:
         distance = max(1, math.floor((at - self.last) / self.step + 0.5))  # rounded half up
         if distance > self.max_gap:
             self.network.state, self.forecast, self.since = None, None, 0
+            if self.looking:
+                self.looking.clear()
             return True
         for missing in range(1, distance):
-            self.forecast = self.network.step(self.forecast, self.last + missing * self.step)
+            self.forecast = self.step_on(self.forecast, self.last + missing * self.step)
         return False
+
+    def step_on(self, z: Sequence[float], at: int) -> list[float]:
+        """The network and the past read z; the forecast of the next reading."""
+        if self.looking:
+            self.looking.push([one for one, scored in zip(z, self.scored, strict=True) if scored])
+        return self.network.step(z, at)
 
 
 @dataclass
@@ -173,12 +248,13 @@ def quantile(numbers: Sequence[float], share: float) -> float:
 
 
 class Errors:
-    """The errors of the views: prediction, smoothed over 5 readings and a period; |z| where one channel is scored."""
+    """The smoothed errors: prediction, |z| where one channel is scored, memory, components; and x, made of them."""
 
     def __init__(self, scored: Sequence[bool], period: int) -> None:
-        self.spans = [5, min(period, 128)]
-        self.level = sum(scored) == 1
+        self.many = sum(scored) > 1
+        self.spans = [5, 20] if self.many else [5, min(period, 128), 1, min(period, 128)]
         self.smoothed: list[float] | None = None
+        self.habit: list[float] = []
 
     def take(self, taken: Taken, channel_scale: Sequence[float]) -> list[float] | None:
         """The smoothed errors after this reading; None where it has no forecast."""
@@ -189,27 +265,34 @@ class Errors:
             for z, f, s, there in zip(taken.z, taken.forecast, channel_scale, taken.there, strict=True)
             if there
         ]
-        error = math.fsum(weighted) / len(weighted)
+        own = [abs(z) for z, there in zip(taken.z, taken.there, strict=True) if there]
+        prediction, level = math.fsum(weighted) / len(weighted), math.fsum(own) / len(own)
+        errors = [prediction] * 2 + ([] if self.many else [level] * 2) + taken.further
+        spans = self.spans + [1] * len(taken.further)
         if self.smoothed is None or taken.begins:
-            self.smoothed = [error, error]
+            self.smoothed = errors
         else:
             self.smoothed = [
-                s + 2 / (span + 1) * (error - s) for s, span in zip(self.smoothed, self.spans, strict=True)
+                s + 2 / (span + 1) * (e - s) for s, e, span in zip(self.smoothed, errors, spans, strict=True)
             ]
-        if not self.level:
-            return list(self.smoothed)
-        own = [abs(z) for z, there in zip(taken.z, taken.there, strict=True) if there]
-        return [*self.smoothed, math.fsum(own) / len(own)]
+        return list(self.smoothed)
 
+    def fused(self, smoothed: Sequence[float], high: Sequence[float]) -> float:
+        """x = log(F + .2), F the mean over views of the mean over spans of the softened levels.
 
-def fused(smoothed: Sequence[float], high: Sequence[float]) -> float:
-    """x = log(F + .2), F the mean over views of the mean over spans of the softened levels."""
-    level = [
-        0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
-        for e, q in zip(smoothed, high, strict=True)
-    ]
-    views = [(level[0] + level[1]) / 2, *level[2:]]
-    return math.log(math.fsum(views) / len(views) + 0.2)
+        Where many channels are scored, .6 of the view's habit, an EWMA of span 1,000, is taken off before.
+        """
+        level = [
+            0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
+            for e, q in zip(smoothed, high, strict=True)
+        ]
+        paired = 2 if self.many else 4
+        views = [(level[k] + level[k + 1]) / 2 for k in range(0, paired, 2)] + level[paired:]
+        if self.many:
+            habit = self.habit or [0.0] * len(views)
+            self.habit = [h + 2 / 1001 * (v - h) for h, v in zip(habit, views, strict=True)]
+            views = [max(v - 0.6 * h, 0.0) for v, h in zip(views, habit, strict=True)]
+        return math.log(math.fsum(views) / len(views) + 0.2)
 
 
 def decades(x: float, sample: Sequence[float], tail: float) -> float:
@@ -241,16 +324,17 @@ def calibrated(tracking: Tracking, history: Sequence[tuple[int, Values]], begin:
         for channel, there in enumerate(each.there if keep else []):
             if there:
                 residuals[channel].append(each.z[channel] - each.forecast[channel])
-    medians = [quantile([r * r for r in column], 0.5) if column else 1.0 for column in residuals]
-    typical = quantile([m for m, s in zip(medians, scored, strict=True) if s], 0.5)
+    means = [math.fsum(r * r for r in column) / len(column) if column else 1.0 for column in residuals]
+    typical = quantile([m for m, s in zip(means, scored, strict=True) if s], 0.5)
     floor = max(typical / 10, 1e-6)
-    scale = [max(m, floor) if s else 1.0 for m, s in zip(medians, scored, strict=True)]
+    scale = [max(m, floor) if s else 1.0 for m, s in zip(means, scored, strict=True)]
     errors = Errors(scored, period)
     smoothed = [errors.take(each, scale) for each in taken]
     mine = [each for each, keep in zip(smoothed, kept, strict=True) if keep]
     high = [quantile([each[k] for each in mine], 0.99) for k in range(len(mine[0]))]
     band = [(quantile(c, 0.005), quantile(c, 0.995)) if c else (0.0, 0.0) for c in residuals]
-    return Normal(scale, high, sorted(fused(each, high) for each in mine), band)
+    said = [None if each is None else errors.fused(each, high) for each in smoothed]
+    return Normal(scale, high, sorted(x for x, keep in zip(said, kept, strict=True) if keep), band)
 
 
 @dataclass
@@ -328,10 +412,10 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
         if taken.reset:
             judging.close(at, "gap")
         smoothed = errors.take(taken, normal.channel_scale)
+        x = None if smoothed is None else errors.fused(smoothed, normal.high)
         if taken.outcome != "SCORED":
             said.append(Said(taken.outcome, alert=judging.open is not None))
             continue
-        x = fused(smoothed, normal.high)
         score, bar, exceeds = judging.take(at, x)
         means, deviations = tracking.scaling
         expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]

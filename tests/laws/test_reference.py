@@ -10,7 +10,7 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Outcome
 from tests.fixtures import SETTINGS, fitted
-from tests.laws.reference import Errors, Judging, Normal, Tracking, calibrated, network_of, rows_of, said_of
+from tests.laws.reference import Errors, Judging, Looking, Normal, Tracking, calibrated, network_of, rows_of, said_of
 from tests.streams import BEGIN, STEP, machine, series, stream, wave
 
 PROBABILITY = 0.01
@@ -67,14 +67,18 @@ def plain(detector, history):
     settings = detector.settings
     scored = [channel.role == "sensor" for channel in detector.channels]
     network = network_of(detector.engine, settings.calendar)
-    tracking = Tracking(network, scored, STEP, True, (means, deviations), settings.warm_up, settings.max_gap)
+    limits = (settings.warm_up, settings.max_gap)
+    tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
     rows = rows_of(history.at, history.values, history.missing)
     errors = Errors(scored, detector.period)
     normal = calibrated(tracking, rows, len(rows) * 80 // 100, detector.period)
-    tracking = Tracking(network_of(detector.engine, settings.calendar), scored, STEP, True, (means, deviations))
-    tracking.warm_up, tracking.max_gap = settings.warm_up, settings.max_gap
+    network = network_of(detector.engine, settings.calendar)
+    tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
+    errors = Errors(scored, detector.period)
     for at, values in rows:
-        errors.take(tracking.take(at, values), normal.channel_scale)
+        smoothed = errors.take(tracking.take(at, values), normal.channel_scale)
+        if smoothed is not None:
+            errors.fused(smoothed, normal.high)
     return tracking, errors, normal
 
 
@@ -97,9 +101,9 @@ def test_calibration_and_scores_are_those_of_the_definitions(kind, request):
     )
     np.testing.assert_allclose(calibration.tail, normal.tail, 1e-5)
     assert [Outcome(outcome).name for outcome in scores.outcome] == [each.outcome for each in said]
-    np.testing.assert_allclose(scores.fused, [each.x for each in said], 0, 1e-6)
-    np.testing.assert_allclose(scores.score, [each.score for each in said], 0, 1e-5)
-    np.testing.assert_allclose(scores.bar, [each.bar for each in said], 0, 1e-5)
+    np.testing.assert_allclose(scores.fused, [each.x for each in said], 0, 1e-5)  # the past is single precision
+    np.testing.assert_allclose(scores.score, [each.score for each in said], 0, 2e-4)
+    np.testing.assert_allclose(scores.bar, [each.bar for each in said], 0, 2e-4)
     np.testing.assert_array_equal(scores.exceeds, [each.exceeds for each in said])
     np.testing.assert_array_equal(scores.alert, [each.alert for each in said])
     expected = np.array([each.expected for each in said if each.expected])
@@ -108,8 +112,8 @@ def test_calibration_and_scores_are_those_of_the_definitions(kind, request):
         tuple(event[key] for key in ("event", "at", "id", "start", "peak_at", "severity", "closing"))
         for event in judging.events
     ]
-    np.testing.assert_allclose([alert.score for alert in alerts], [event["peak"] for event in judging.events], 0, 1e-5)
-    np.testing.assert_allclose([alert.bar for alert in alerts], [event["bar"] for event in judging.events], 0, 1e-5)
+    np.testing.assert_allclose([alert.score for alert in alerts], [event["peak"] for event in judging.events], 0, 2e-4)
+    np.testing.assert_allclose([alert.bar for alert in alerts], [event["bar"] for event in judging.events], 0, 2e-4)
     assert Counter(alert.event for alert in alerts)["raised"] >= 4
     assert np.abs(scores.score - scores.bar)[scored].min() > 1e-3
 
@@ -125,14 +129,15 @@ def test_a_series_never_seen_is_gathered_warmed_and_scored_as_defined(fleet):
     later = troubled(series("new", wave(ROWS, 8, mean=0.5, size=1e-3), BEGIN), 6)
     settings, scored = detector.settings, [True]
     tracking = Tracking(network_of(detector.engine), scored, detector.step, warm_up=24, max_gap=settings.max_gap)
+    tracking.looking = Looking(detector)
     normal = Normal(*(list(part) for part in (pooled.channel_scale, pooled.high, pooled.sample)), band=[])
     judging = Judging(normal, PROBABILITY, detector.digest, "new")
     said = said_of(tracking, Errors(scored, detector.period), judging, rows_of(later.at, later.values, later.missing))
     scores, alerts = Monitor(detector, POLICY).observe(stream(later))
 
     assert [Outcome(outcome).name for outcome in scores.outcome] == [each.outcome for each in said]
-    np.testing.assert_allclose(scores.fused, [each.x for each in said], 0, 1e-6)
-    np.testing.assert_allclose(scores.score, [each.score for each in said], 0, 5e-5)  # of 2,144 errors some almost tie
+    np.testing.assert_allclose(scores.fused, [each.x for each in said], 0, 1e-5)  # the past is single precision
+    np.testing.assert_allclose(scores.score, [each.score for each in said], 0, 5e-4)  # of 2,144 errors some almost tie
     np.testing.assert_array_equal(scores.alert, [each.alert for each in said])
     assert [told(alert) for alert in alerts] == [
         tuple(event[key] for key in ("event", "at", "id", "start", "peak_at", "severity", "closing"))

@@ -62,7 +62,7 @@ def test_a_new_series_goes_on_gathering_and_warming_where_it_stopped(one, rows):
 
     assert_agree(second.observe(new[rows:]), (said[0][rows:], said[1]))
     assert said[0].outcome.tolist() == [Outcome.WARMING] * 48 + [Outcome.SCORED] * 72
-    assert ("raised", 100) in [(alert.event, alert.offset) for alert in said[1]]
+    assert 100 in [alert.offset for alert in said[1]]
 
 
 @pytest.mark.parametrize("gap", [2, 10, 11])
@@ -208,9 +208,9 @@ def test_the_same_readings_after_a_restart_raise_the_same_ids(one):
     first, second = Monitor(one.detector, one.policy), Monitor(one.detector, one.policy)
     first.observe(one.later[:110])
     saved = first.snapshot()
-    sent = first.observe(one.later[110:200])[1]
+    sent = first.observe(one.later[110:320])[1]
     second.restore(saved)
-    again = second.observe(one.later[110:200])[1]
+    again = second.observe(one.later[110:320])[1]
 
     assert sent
     assert_alerts_agree(sent, again)

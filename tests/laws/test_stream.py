@@ -142,7 +142,7 @@ def test_no_channel_is_special_by_its_place(channels):
     np.testing.assert_array_equal(scores.outcome, others.outcome)
     np.testing.assert_array_equal(scores.alert, others.alert)
     np.testing.assert_allclose(scores.score, others.score, 0, TOLERANCE)
-    np.testing.assert_allclose(scores.expected[:, order], others.expected, 1e-5)
+    np.testing.assert_allclose(scores.expected[:, order], others.expected, 1e-5, 1e-7)  # some are all but zero
     assert [(a.event, a.at, a.channels[0].channel) for a in alerts] == [
         (a.event, a.at, a.channels[0].channel) for a in same
     ]

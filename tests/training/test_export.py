@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from models.predictor import Predictor
-from pipeline.detector.engine import EVEN_COLUMNS
+from pipeline.detector.products import EVEN_COLUMNS
 from pipeline.training.export import export
 from tests.laws.reference import network_of
 

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.detector.views.view import Moment, mean_over
-from pipeline.records import Floats
+from pipeline.detector.past import Recalled
+from pipeline.detector.views.prediction import LONGEST_SPAN
+from pipeline.detector.views.view import mean_over
+from pipeline.records import Flags, Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Mean over channels of |z|, not smoothed."""
+    """Mean over the scored channels of |z|, as it is and smoothed over a period."""
 
     name: str = "level"
 
-    def error(self, moment: Moment) -> Floats:
-        return mean_over(np.abs(moment.z), moment.there)
+    def spans(self, period: int) -> tuple[int, ...]:
+        return (1, min(period, LONGEST_SPAN))
 
-    def spans(self, period: int) -> tuple[int, ...]:  # noqa: ARG002  every view answers for a period
-        return (1,)
+    def error(self, z: Floats, there: Flags, recalled: Recalled) -> Floats:  # noqa: ARG002  every view is shown the past
+        """Maps readings (N, C) to (N,), over the channels that are there."""
+        return mean_over(np.abs(z), there)

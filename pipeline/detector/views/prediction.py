@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.detector.views.view import Moment, mean_over
-from pipeline.records import Floats
+from pipeline.detector.views.view import mean_over
+from pipeline.records import Flags, Floats
 
+SPAN_OF_MANY = 20  # readings
 LONGEST_SPAN = 128  # readings; a longer memory of the error delays without finding more
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Mean over channels of the squared residual in units of what is common for the channel."""
+    """Mean over channels of the squared residual in units of what is common for the channel in calibration."""
 
+    many: bool  # channels are scored
     name: str = "prediction"
 
-    def error(self, moment: Moment) -> Floats:
-        return mean_over(moment.residual**2 / moment.channel_scale, moment.there)
-
     def spans(self, period: int) -> tuple[int, ...]:
-        """Five readings for what is sudden, a period for what lasts."""
-        return (5, min(period, LONGEST_SPAN))
+        """Five readings for what is sudden; for what lasts a period, or twenty readings where channels differ in it."""
+        return (5, SPAN_OF_MANY if self.many else min(period, LONGEST_SPAN))
+
+
+def prediction_error(residual: Floats, there: Flags, channel_scale: Floats) -> Floats:
+    """The error of the prediction: residuals, which channels count, and their mean squares, all (N, C), to (N,)."""
+    return mean_over(residual**2 / channel_scale, there)

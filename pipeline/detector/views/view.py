@@ -1,24 +1,18 @@
-"""What every view is: a name, an error at a reading, and the spans over which the error is smoothed."""
+"""What every view is: a name, and the spans over which its error is smoothed.
+
+The error of the prediction is made with the calibration (`prediction_error`); those of the other views need no more
+than the reading and the past, and the tracker works them out as it goes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from pipeline.detector.past import Recalled
 from pipeline.records import Flags, Floats, Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """N readings as a view sees them, each with its C channels in scaled units."""
-
-    z: Floats  # (N, C)
-    residual: Floats  # (N, C) z less its forecast; 0 where there was none
-    there: Flags  # (N, C) the channel is scored and was not missing
-    channel_scale: Floats  # (N, C) the channel's median squared residual in calibration
 
 
 class View(Protocol):
@@ -27,9 +21,13 @@ class View(Protocol):
     @property
     def name(self) -> str: ...
 
-    def error(self, moment: Moment) -> Floats: ...  # (N,) not negative
-
     def spans(self, period: int) -> tuple[int, ...]: ...  # readings; 1 leaves the error as it is
+
+
+class FurtherView(View, Protocol):
+    """A view that needs no calibration for its error."""
+
+    def error(self, z: Floats, there: Flags, recalled: Recalled) -> Floats: ...  # (N,) not negative
 
 
 def spans_of(views: Sequence[View], period: int) -> tuple[int, ...]:
@@ -42,15 +40,9 @@ def owners(views: Sequence[View]) -> Ints:
     return np.repeat(np.arange(len(views)), [len(view.spans(1)) for view in views])
 
 
-def weights(views: Sequence[View]) -> Floats:
-    """The weight of each of the K smoothed errors in F, (K,): views count alike, and so do the spans of a view."""
-    owner = owners(views)
-    return 1.0 / (len(views) * np.bincount(owner)[owner])
-
-
-def errors_of(views: Sequence[View], moment: Moment) -> Floats:
-    """The error of each view, once for each of its spans, (N, K)."""
-    return np.stack([view.error(moment) for view in views], axis=1)[:, owners(views)]
+def errors_of(views: Sequence[View], prediction: Floats, further: Floats) -> Floats:
+    """The error of each view, once for each of its spans, (N, K): prediction (N,), the other views (N, V - 1)."""
+    return np.concatenate((prediction[:, None], further), axis=1)[:, owners(views)]
 
 
 def mean_over(channels: Floats, there: Flags) -> Floats:

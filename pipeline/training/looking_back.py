@@ -1,0 +1,162 @@
+"""What the views that look back learn of a history: states worth remembering, and components.
+
+States and windows come from the fit part of every series, in scaled units and thinned evenly over all of them; only how
+large each coordinate's residual commonly is comes from the calibration part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.linalg import expm
+
+from pipeline.detector.past import Past
+from pipeline.detector.views import Components, Memory
+from pipeline.records import Flags, Floats, Ints, Singles
+from pipeline.training.history import Grid, parts_of
+from pipeline.training.preparing import Fitted
+
+REACH, ORDER = (64, 16), (16, 4)  # readings and numbers a channel: for one scored channel, for many
+LONGEST_WINDOW = 256  # readings
+REMEMBERED, CANDIDATES = 256, 20_000  # states kept in memory, and looked at to choose them
+FOR_COMPONENTS, EXPLAINED, MOST_COMPONENTS = 1500, 0.95, 64  # pasts, share of their variance, and a limit
+FLOOR = 0.1  # of the typical coordinate: the least that a residual is commonly
+
+
+@dataclass(frozen=True, slots=True)
+class LookingBack:
+    """What a detector needs to look back."""
+
+    past: Past
+    memory: Memory
+    components: Components
+
+
+def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int) -> LookingBack | None:
+    """The past of a detector with these scored channels (C,) and this period, and what is common in it.
+
+    None where no series has a stretch that fills it.
+    """
+    many = int(scored.sum()) > 1
+    shortest = min(parts_of(len(series.history)).fit_end for series in fitted)
+    past = _past(many, period, shortest // 3)
+    grids = [series.grid(max_gap) for series in fitted]
+    lengths = [
+        int(grid.position[parts_of(len(s.history)).fit_end - 1]) + 1 for s, grid in zip(fitted, grids, strict=True)
+    ]
+    states, full = _states(past, grids, scored)
+    of_fit = [state[:end][ok[:end]] for state, ok, end in zip(states, full, lengths, strict=True)]
+    later = [state[end:][ok[end:]] for state, ok, end in zip(states, full, lengths, strict=True)]
+    candidates = thinned(of_fit, CANDIDATES)
+    if len(candidates) < 2:
+        return None
+    memory = Memory(farthest_first(candidates, REMEMBERED))
+    if many:
+        return LookingBack(past, memory, _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES)))
+    windows = [_windows(grid, scored, past.window, end) for grid, end in zip(grids, lengths, strict=True)]
+    return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None))
+
+
+def legendre(reach: int, order: int) -> tuple[Floats, Floats]:
+    """The recurrence m <- m A + z B, A (d, d) and B (d,), of a state that stands for the last `reach` readings.
+
+    Voelker, Kajic and Eliasmith 2019, equation 2, held over one reading exactly (zero-order hold). Coordinate i is
+    divided by sqrt(2i + 1), after which the distance of two states is that of the readings they stand for.
+    """
+    i, j = np.meshgrid(np.arange(order), np.arange(order), indexing="ij")
+    flow = (2 * i + 1) / reach * np.where(i < j, -1.0, (-1.0) ** (i - j + 1))
+    entry = (2 * np.arange(order) + 1) * (-1.0) ** np.arange(order) / reach
+    held: Floats = expm(flow)
+    entered = np.linalg.solve(flow, (held - np.eye(order)) @ entry)
+    size = np.sqrt(2 * np.arange(order) + 1.0)
+    return (held * size[None, :] / size[:, None]).T, entered / size
+
+
+def farthest_first(points: Floats, count: int) -> Floats:
+    """At most `count` of the points (n, F), each the farthest from those before it (Gonzalez 1985).
+
+    The first is the farthest from the mean; there are fewer where the rest are equal to one that was taken.
+    """
+    chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
+    nearest = ((points - points[chosen[0]]) ** 2).sum(axis=1)
+    while len(chosen) < min(count, len(points)):
+        farthest = int(np.argmax(nearest))
+        if nearest[farthest] <= 0:
+            break
+        chosen.append(farthest)
+        nearest = np.minimum(nearest, ((points - points[farthest]) ** 2).sum(axis=1))
+    return points[chosen]
+
+
+def thinned(parts: Sequence[Floats | Singles], count: int) -> Floats:
+    """At most `count` rows of all parts together, evenly spread, (n, F)."""
+    total = sum(len(part) for part in parts)
+    if not total:
+        return np.zeros((0, parts[0].shape[1]))
+    places = np.arange(total) if total <= count else np.linspace(0, total - 1, count).astype(np.int64)
+    begins = np.cumsum([0] + [len(part) for part in parts])
+    rows = [
+        part[places[(places >= begin) & (places < begin + len(part))] - begin]
+        for part, begin in zip(parts, begins.tolist(), strict=False)
+    ]
+    return np.concatenate(rows).astype(np.float64)
+
+
+def _past(many: bool, period: int, longest: int) -> Past:
+    """How the past is kept; no part of it is longer than a third of the shortest fit part."""
+    reach = max(min(REACH[many], longest), 1)
+    transition, entry = legendre(reach, min(ORDER[many], reach))
+    window = 0 if many else max(min(2 * period, LONGEST_WINDOW, longest), 2)
+    return Past(transition.astype(np.float32), entry.astype(np.float32), reach, window)
+
+
+def _states(past: Past, grids: Sequence[Grid], scored: Flags) -> tuple[list[Singles], list[Flags]]:
+    """The state at every row of every series (R, F), run side by side, and whether the past is full there (R,)."""
+    lengths = np.array([len(grid.z) for grid in grids])
+    channels = int(scored.sum())
+    state = np.zeros((len(grids), channels, past.order), np.float32)
+    states = [np.zeros((length, channels * past.order), np.float32) for length in lengths.tolist()]
+    age = [_age(grid) for grid in grids]
+    for row in range(int(lengths.max())):
+        running = np.flatnonzero(lengths > row)
+        begins = np.array([age[index][row] == 1 for index in running.tolist()])
+        state[running[begins]] = 0
+        z = np.stack([grids[index].z[row, scored] for index in running.tolist()]).astype(np.float32)
+        state[running] = past.step(state[running], z)
+        for index in running.tolist():
+            states[index][row] = state[index].ravel()
+    return states, [ages >= past.reach for ages in age]
+
+
+def _age(grid: Grid) -> Ints:
+    """The rows since the last long gap, the row itself included, (R,)."""
+    row = np.arange(len(grid.z))
+    begins = np.sort(grid.begins)
+    return row - begins[np.searchsorted(begins, row, side="right") - 1] + 1
+
+
+def _windows(grid: Grid, scored: Flags, width: int, end: int) -> Floats:
+    """The windows of the one scored channel that end before row `end` and hold no long gap, (n, W)."""
+    z = grid.z[:end, scored][:, 0]
+    if end < width:
+        return np.zeros((0, width))
+    return sliding_window_view(z, width)[_age(grid)[width - 1 : end] >= width]
+
+
+def _components(pasts: Floats, later: Floats | None) -> Components:
+    """The components of pasts (n, F), and the size of each coordinate's residual in those that come later."""
+    mean = pasts.mean(axis=0) if len(pasts) else np.zeros(pasts.shape[1])
+    _, sizes, directions = np.linalg.svd(pasts - mean, full_matrices=False)
+    variance = sizes**2
+    count = 1
+    if variance.sum() > 0:
+        count = min(int(np.searchsorted(np.cumsum(variance) / variance.sum(), EXPLAINED)) + 1, MOST_COMPONENTS)
+    basis = np.ascontiguousarray(directions[:count].T)
+    if later is None or not len(later):
+        return Components(mean, basis, np.ones(len(mean)))
+    outside = later - mean
+    common = ((outside - outside @ basis @ basis.T) ** 2).mean(axis=0)
+    return Components(mean, basis, np.maximum(common, max(FLOOR * float(np.median(common)), 1e-6)))

@@ -1,0 +1,113 @@
+"""What the views that look back learn: the recurrence, states far apart, components, and from which rows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.detector.past import Past
+from pipeline.training.history import History
+from pipeline.training.looking_back import farthest_first, legendre, look_back, thinned
+from pipeline.training.preparing import prepared
+from tests.streams import machine, wave
+
+SCORED_ONE, SCORED_TWO = np.array([True]), np.array([True, True, False])
+
+
+def history(values, name="pump"):
+    values = np.asarray(values, float).reshape(len(values), -1)
+    return History(name, np.arange(len(values)), values, np.isnan(values))
+
+
+def looked(*histories, scored=SCORED_ONE, period=20):
+    return look_back(prepared(histories, ["c"] * histories[0].values.shape[1]), scored, period, max_gap=10)
+
+
+def states_of(z, reach, order):
+    transition, entry = legendre(reach, order)
+    past = Past(transition.astype(np.float32), entry.astype(np.float32), reach, 0)
+    state = np.zeros((1, 1, order), np.float32)
+    for reading in z:
+        state = past.step(state, np.array([[reading]], np.float32))
+    return state[0, 0]
+
+
+def test_a_constant_past_is_its_value_on_the_first_polynomial_alone():
+    assert states_of(np.full(400, 3.0), 64, 16) == pytest.approx([3.0] + [0.0] * 15, abs=1e-3)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.5])
+def test_the_distance_of_two_states_is_that_of_the_readings_that_they_stand_for(shift):
+    row = np.arange(400)
+    one, other = np.sin(row / 15), np.sin(row / 15 + shift)
+    apart = np.linalg.norm(states_of(one, 64, 16) - states_of(other, 64, 16))
+
+    assert apart == pytest.approx(np.sqrt(np.mean((one - other)[-64:] ** 2)), abs=0.05)
+
+
+def test_what_came_before_its_reach_is_forgotten():
+    calm = np.zeros(400)
+    calm[:200] = 9.0
+
+    assert np.abs(states_of(calm, 64, 16)).max() < 1e-3
+
+
+def test_states_are_chosen_far_from_each_other_and_never_twice():
+    points = np.array([[0.0], [0.1], [10.0], [10.0], [5.0]])
+
+    assert farthest_first(points, 3).ravel().tolist() == [0.0, 10.0, 5.0]
+    assert farthest_first(points, 9).ravel().tolist() == [0.0, 10.0, 5.0, 0.1]
+
+
+def test_rows_are_thinned_evenly_over_all_parts():
+    parts = [np.arange(3.0)[:, None], np.zeros((0, 1)), np.arange(3.0, 10.0)[:, None]]
+
+    assert thinned(parts, 99).ravel().tolist() == list(range(10))
+    assert thinned(parts, 4).ravel().tolist() == [0, 3, 6, 9]
+
+
+def test_one_channel_keeps_a_window_of_two_periods_and_many_keep_none():
+    one, many = looked(history(wave(1200))), looked(history(machine(1600)), scored=SCORED_TWO)
+
+    assert (one.past.reach, one.past.order, one.past.window) == (64, 16, 40)
+    assert one.components.mean.shape == (40,)
+    assert (many.past.reach, many.past.order, many.past.window) == (16, 4, 0)
+    assert many.memory.states.shape[1] == many.components.mean.shape[0] == 2 * 4
+
+
+def test_a_short_history_keeps_a_short_past():
+    short = looked(history(wave(100)), period=128)
+
+    assert short.past.longest <= 72 // 3
+    assert short.past.order <= short.past.reach
+
+
+@pytest.mark.parametrize("rows", [100, 400, 1200])
+def test_nothing_of_the_calibration_part_is_remembered(rows):
+    calm, changed = wave(rows), wave(rows)
+    changed[rows * 80 // 100 :] += 50.0
+    first, second = looked(history(calm)), looked(history(changed))
+
+    np.testing.assert_array_equal(first.memory.states, second.memory.states)
+    np.testing.assert_array_equal(first.components.basis, second.components.basis)
+
+
+def test_a_series_that_never_moves_has_one_state_and_no_error_to_count():
+    constant = looked(history(np.full(400, 20.0)))
+
+    assert len(constant.memory.states) == 1
+    assert np.isfinite(constant.components.basis).all()
+
+
+def test_a_history_of_nothing_but_long_gaps_has_no_past():
+    broken = history(wave(400))
+    at = np.arange(400) + 100 * (np.arange(400) // 12)
+
+    assert looked(replace(broken, at=at)) is None
+
+
+def test_all_series_of_a_fleet_are_remembered_together():
+    low, high = wave(600), wave(600, 3)
+    both = looked(history(low, "low"), history(high, "high"))
+
+    assert len(both.memory.states) == 256
