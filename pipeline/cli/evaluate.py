@@ -17,7 +17,7 @@ from pipeline.cli.console import counted, note, progress, say, table
 from pipeline.connectors.tables import Tables, open_tables, read_histories
 from pipeline.evaluation.baselines import BASELINES
 from pipeline.evaluation.ranking import sliding_window_of
-from pipeline.evaluation.verdict import OURS, Judged, verdict
+from pipeline.evaluation.verdict import OURS, Judged, judge, verdict
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import LABEL, SERIES, FrameMapping
 from pipeline.records import Flags, Floats
@@ -73,12 +73,13 @@ def evaluate(
     found = _test_series(open_tables(test, FrameMapping(ignore=tuple(ignore or ()))), label, scored)
     learnt = None if train is None else _histories(train, label, ignore, next(iter(scored.values())).channels)
     _check_names(scored, found, learnt)
-    series = []
+    series, each = [], []
     with progress("evaluating", len(found)) as bar:
         for done, (name, rows) in enumerate(found.items(), 1):
             series.append(_judged(name, scored[name], rows, learnt))
+            each.append(judge(series[-1]))
             bar.to(done, name)
-        judged = verdict(series)
+    judged = verdict(series, each)
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(judged, indent=2, allow_nan=False) + "\n")
     (out / "evaluation.md").write_text(_markdown(judged))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.quality import chance_recall, event_recall, events, false_alarm_rate, ranked
+from pipeline.evaluation.quality import chance_recall, delays, event_recall, events, false_alarm_rate, ranked
 from pipeline.records import Flags, Floats
 
 PER_READINGS = 10_000
@@ -46,7 +46,7 @@ def event_quality(label: Flags, flags: Flags, rows_per_day: float | None = None)
     true = int((touching[ends] > touching[starts]).sum()) if len(starts) else 0
     precision = true / len(starts) if len(starts) else None
     rate = false_alarm_rate(label, flags)
-    delays = _delays(label, flags)
+    rows = delays(label, flags)
     false, outside = len(starts) - true, int((~label).sum())
     affiliation = affiliation_precision_recall(label, flags)
     return EventQuality(
@@ -58,8 +58,8 @@ def event_quality(label: Flags, flags: Flags, rows_per_day: float | None = None)
         chance_recall=None if rate is None else chance_recall(label, rate),
         affiliation_precision=affiliation[0],
         affiliation_recall=affiliation[1],
-        delay_median_rows=float(np.median(delays)) if len(delays) else None,
-        delay_90_rows=float(np.quantile(delays, 0.9)) if len(delays) else None,
+        delay_median_rows=float(np.median(rows)) if len(rows) else None,
+        delay_90_rows=float(np.quantile(rows, 0.9)) if len(rows) else None,
         achieved_rate=rate,
         false_episodes=false,
         false_episodes_per_10000=false / outside * PER_READINGS if outside else None,
@@ -146,15 +146,6 @@ def _integral(line: Callable[[Floats], Floats], begin: float, end: float, knots:
     x = np.unique([begin, *(knot for knot in knots if begin < knot < end), end])
     y = line(x)
     return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum())
-
-
-def _delays(label: Flags, flags: Flags) -> Floats:
-    """Rows from the start of each event that was found to its first flag."""
-    starts, ends = events(label)
-    rows = np.append(np.flatnonzero(flags), len(flags))
-    first = rows[np.searchsorted(rows, starts)]
-    delays: Floats = (first - starts)[first < ends].astype(np.float64)
-    return delays
 
 
 def _f1(precision: float | None, recall: float | None) -> float | None:

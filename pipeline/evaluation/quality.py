@@ -94,10 +94,15 @@ def chance_recall(labels: Flags, rate: float, series: Codes | None = None) -> fl
 
 def detection_delay(labels: Flags, alert: Flags, series: Codes | None = None) -> float | None:
     """Median number of rows from the start of an event to its first row in alert, over the events that have one."""
+    found = delays(labels, alert, series)
+    return float(np.median(found)) if len(found) else None
+
+
+def delays(labels: Flags, alert: Flags, series: Codes | None = None) -> Ints:
+    """Rows from the start of each event that has a row in alert to the first of them, (events found,)."""
     starts, ends = events(labels, series)
     first = _first_alert(alert, starts)
-    found = first < ends
-    return float(np.median((first - starts)[found])) if found.any() else None
+    return (first - starts)[first < ends]
 
 
 def false_alarm_rate(labels: Flags, exceeds: Flags) -> float | None:

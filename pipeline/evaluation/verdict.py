@@ -35,12 +35,11 @@ class Judged:
     target: float  # share of readings that may exceed
 
 
-def verdict(series: Sequence[Judged]) -> dict[str, Any]:
-    """The whole of evaluation.json, without a NaN."""
-    each = [judge(one) for one in series]
+def verdict(series: Sequence[Judged], each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The whole of evaluation.json, without a NaN; `each` is what `judge` says of every series, in their order."""
     detectors = list(series[0].scores)
     return {
-        "series": each,
+        "series": list(each),
         "detectors": {
             name: {
                 **{figure: _mean([one["ranking"][name][figure] for one in each]) for figure in RANKINGS},

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from pipeline.evaluation.verdict import OURS, Judged, verdict
+from pipeline.evaluation.verdict import OURS, Judged, judge, verdict
 
 
 def series(name, label, score):
@@ -15,15 +15,14 @@ def series(name, label, score):
 def test_every_outcome_has_its_name_and_no_report_holds_a_nan(rng):
     label, score = np.zeros(1000, bool), rng.normal(size=1000)
     label[300:320] = True
-    judged = verdict(
-        [
-            series("good", label, score + 5 * label),
-            series("silent", label, np.full(1000, np.nan)),
-            series("calm", label & False, score),
-            series("broken", label | True, score),
-            series("unknown", label[:0], score[:0]),
-        ]
-    )
+    given = [
+        series("good", label, score + 5 * label),
+        series("silent", label, np.full(1000, np.nan)),
+        series("calm", label & False, score),
+        series("broken", label | True, score),
+        series("unknown", label[:0], score[:0]),
+    ]
+    judged = verdict(given, [judge(one) for one in given])
     outcomes = [one["outcome"] for one in judged["series"]]
 
     assert outcomes == ["judged", "no_scores", "all_normal", "all_anomalous", "no_labels"]
