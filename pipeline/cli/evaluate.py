@@ -124,6 +124,8 @@ def _scored_series(reports: Sequence[Path]) -> dict[str, Scored]:
             mine = names == name
             exceeds = np.greater(score[mine], bar[mine])  # never where null: NaN is not greater
             found[name] = Scored(score[mine], exceeds, alert[mine], channels, said["target"], daily)
+    if not found:
+        raise DataError(f"{', '.join(map(str, reports))}: no row was scored; write it again by plumbline backtest")
     return found
 
 
