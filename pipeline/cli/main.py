@@ -67,6 +67,15 @@ COMMANDS = (
         ),
     ),
     Command(
+        "evaluate",
+        "Say how well known anomalies were found, beside simple detectors.",
+        (
+            "plumbline evaluate --report report --test after.parquet --out evaluation",
+            "plumbline evaluate --report report --test after/ --train before/ --out evaluation",
+            "plumbline evaluate --bundle bundles/pumps --test after/ --label is_anomaly --out evaluation",
+        ),
+    ),
+    Command(
         "serve",
         "Score a topic as it grows, until stopped.",
         ("plumbline serve plumbline.yaml", "plumbline serve plumbline.yaml --dry-run"),

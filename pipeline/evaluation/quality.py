@@ -69,14 +69,14 @@ def average_precision(labels: Flags, scores: Floats) -> float | None:
     """Area under precision over recall by rows; a null score (NaN) counts as the lowest. None of one class."""
     if not _two_classes(labels):
         return None
-    return float(average_precision_score(labels, _ranked(scores)))
+    return float(average_precision_score(labels, ranked(scores)))
 
 
 def roc_auc(labels: Flags, scores: Floats) -> float | None:
     """Chance that an anomalous row scores above a normal one; a null score (NaN) counts as the lowest."""
     if not _two_classes(labels):
         return None
-    return float(roc_auc_score(labels, _ranked(scores)))
+    return float(roc_auc_score(labels, ranked(scores)))
 
 
 def event_recall(labels: Flags, alert: Flags, series: Codes | None = None) -> tuple[float | None, int, int]:
@@ -94,10 +94,15 @@ def chance_recall(labels: Flags, rate: float, series: Codes | None = None) -> fl
 
 def detection_delay(labels: Flags, alert: Flags, series: Codes | None = None) -> float | None:
     """Median number of rows from the start of an event to its first row in alert, over the events that have one."""
+    found = delays(labels, alert, series)
+    return float(np.median(found)) if len(found) else None
+
+
+def delays(labels: Flags, alert: Flags, series: Codes | None = None) -> Ints:
+    """Rows from the start of each event that has a row in alert to the first of them, (events found,)."""
     starts, ends = events(labels, series)
     first = _first_alert(alert, starts)
-    found = first < ends
-    return float(np.median((first - starts)[found])) if found.any() else None
+    return (first - starts)[first < ends]
 
 
 def false_alarm_rate(labels: Flags, exceeds: Flags) -> float | None:
@@ -126,6 +131,6 @@ def _two_classes(labels: Flags) -> bool:
     return bool(labels.any() and not labels.all())
 
 
-def _ranked(scores: Floats) -> Floats:
+def ranked(scores: Floats) -> Floats:
     """The same order with nulls below everything, as small numbers: ranks keep what floats of any size would lose."""
     return np.unique(np.where(np.isnan(scores), -np.inf, scores), return_inverse=True)[1].astype(np.float64)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.baselines import isolation_forest, ridge_ar
+from pipeline.evaluation.baselines import BASELINES, isolation_forest, ridge_ar, window_pca
 
 
 def forest(train, test):
@@ -22,7 +22,7 @@ def history(rng):
     return waves(rng, 400, 3)
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_score_does_not_change_by_what_comes_later(baseline, channels, history, rng):
     train, test = history[:300, :channels], history[300:, :channels]
@@ -34,7 +34,7 @@ def test_a_score_does_not_change_by_what_comes_later(baseline, channels, history
         np.testing.assert_allclose(baseline(train, test[:rows]), whole[:rows], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", [BASELINES[name] for name in BASELINES if name not in ("random", "window_pca")])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_jump_scores_above_everything_before_it(baseline, channels, history):
     train, test = history[:300, :channels], history[300:, :channels].copy()
@@ -44,7 +44,7 @@ def test_a_jump_scores_above_everything_before_it(baseline, channels, history):
     assert scores[60] > scores[:60].max()
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
 def test_test_rows_teach_nothing(baseline, history):
     train, test = history[:300], history[300:]
     wild = test.copy()
@@ -53,7 +53,7 @@ def test_test_rows_teach_nothing(baseline, history):
     np.testing.assert_allclose(baseline(train, wild)[:50], baseline(train, test)[:50], rtol=1e-9)
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
 def test_scores_stay_finite_on_whatever_a_sensor_says(baseline, history):
     train, test = history[:300].copy(), history[300:].copy()
     train[:, 1] = 7.0  # constant, and then it moves
@@ -66,7 +66,7 @@ def test_scores_stay_finite_on_whatever_a_sensor_says(baseline, history):
     assert baseline(train, test[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
 def test_a_channel_that_train_never_had_is_left_out(baseline, history):
     train, test = history[:300].copy(), history[300:]
     train[:, 1] = np.nan
@@ -74,7 +74,7 @@ def test_a_channel_that_train_never_had_is_left_out(baseline, history):
     np.testing.assert_array_equal(baseline(train, test), baseline(train[:, [0, 2]], test[:, [0, 2]]))
 
 
-@pytest.mark.parametrize("baseline", [forest, ridge_ar])
+@pytest.mark.parametrize("baseline", BASELINES.values(), ids=BASELINES)
 def test_parts_that_cannot_be_used_are_refused(baseline, history):
     with pytest.raises(ValueError, match="without a single reading"):
         baseline(np.full((50, 3), np.nan), history)
@@ -170,3 +170,19 @@ def test_the_forest_is_repeatable_and_its_seed_matters(history):
 
     np.testing.assert_array_equal(forest(train, test), forest(train, test))
     assert (isolation_forest(train, test, seed=1) != forest(train, test)).any()
+
+
+def test_components_see_what_breaks_a_correlation(rng):
+    together = np.sin(np.arange(400)[:, None] / 4) * [1.0, 2.0, 3.0] + rng.normal(0, 0.05, (400, 3))
+    together[360, 1] = -together[360, 1] + 2.0
+
+    assert window_pca(together[:300], together[300:]).argmax() == 60
+    assert window_pca(together[:300, :1], np.append(together[300:360, :1], [[5.0]], axis=0)).argmax() == 60
+
+
+@pytest.mark.parametrize(("name", "score"), [("absolute_z", 3.0), ("first_difference", 4.0), ("moving_median", 3.0)])
+def test_the_simplest_score_what_their_names_say(name, score):
+    train = np.tile([[-1.0], [1.0]], (50, 1))  # mean 0, deviation 1
+    test = np.append(np.tile([[-1.0], [1.0], [0.0]], (10, 1)), [[-1.0], [3.0]], axis=0)
+
+    assert BASELINES[name](train, test)[-1] == pytest.approx(score)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from pipeline.evaluation.verdict import OURS, Judged, judge, verdict
+
+
+def series(name, label, score):
+    exceeds = np.nan_to_num(score) > 2
+    return Judged(name, label, {OURS: score}, exceeds, exceeds, window=10, rows_per_day=None, target=0.01)
+
+
+def test_every_outcome_has_its_name_and_no_report_holds_a_nan(rng):
+    label, score = np.zeros(1000, bool), rng.normal(size=1000)
+    label[300:320] = True
+    given = [
+        series("good", label, score + 5 * label),
+        series("silent", label, np.full(1000, np.nan)),
+        series("calm", label & False, score),
+        series("broken", label | True, score),
+        series("unknown", label[:0], score[:0]),
+    ]
+    judged = verdict(given, [judge(one) for one in given])
+    outcomes = [one["outcome"] for one in judged["series"]]
+
+    assert outcomes == ["judged", "no_scores", "all_normal", "all_anomalous", "no_labels"]
+    assert "NaN" not in json.dumps(judged, allow_nan=False)
+    assert judged["detectors"][OURS]["vus_pr"]["series"] == 2  # a series without a score counts as the lowest
+    assert judged["series"][0]["at_bar"]["false_episodes_per_day"] is None
