@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -173,10 +174,10 @@ def write(file: Path, scored: Scored) -> None:
 def load(file: Path) -> Scored | None:
     """The scores of a series; None where there is no readable file."""
     try:
-        with np.load(file, allow_pickle=False) as found:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
             columns = {name: found[name] for name in found.files}
             return Scored(**columns | {"about": json.loads(str(columns["about"]))})
-    except (FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError, TypeError):
+    except (FileNotFoundError, BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError):
         return None  # torn or of another form: scored again
 
 
