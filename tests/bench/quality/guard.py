@@ -3,8 +3,8 @@
 .venv/bin/python -m tests.bench.quality.guard [--write-expected]
 
 They are on the tuning list, for they are looked at on every change, and chosen among the short ones for being found, so
-that there is something to lose. They say nothing of the whole: that is what
-`run` and `figures` are for. After a change that is meant to move them, write `expected.json` anew and say so.
+that there is something to lose. They say nothing of the whole: that is what `run` and `figures` are for. After a change
+that is meant to move them, write `expected.json` anew and say so.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,10 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Score what is missing; exit with 1 and the names where a series failed."""
     parser = options()
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the processes inherit it
         os.environ[pool] = "1"
     try:
