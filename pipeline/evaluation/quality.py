@@ -69,14 +69,14 @@ def average_precision(labels: Flags, scores: Floats) -> float | None:
     """Area under precision over recall by rows; a null score (NaN) counts as the lowest. None of one class."""
     if not _two_classes(labels):
         return None
-    return float(average_precision_score(labels, _ranked(scores)))
+    return float(average_precision_score(labels, ranked(scores)))
 
 
 def roc_auc(labels: Flags, scores: Floats) -> float | None:
     """Chance that an anomalous row scores above a normal one; a null score (NaN) counts as the lowest."""
     if not _two_classes(labels):
         return None
-    return float(roc_auc_score(labels, _ranked(scores)))
+    return float(roc_auc_score(labels, ranked(scores)))
 
 
 def event_recall(labels: Flags, alert: Flags, series: Codes | None = None) -> tuple[float | None, int, int]:
@@ -126,6 +126,6 @@ def _two_classes(labels: Flags) -> bool:
     return bool(labels.any() and not labels.all())
 
 
-def _ranked(scores: Floats) -> Floats:
+def ranked(scores: Floats) -> Floats:
     """The same order with nulls below everything, as small numbers: ranks keep what floats of any size would lose."""
     return np.unique(np.where(np.isnan(scores), -np.inf, scores), return_inverse=True)[1].astype(np.float64)
