@@ -19,11 +19,11 @@ import joblib
 
 from pipeline.cli.console import progress
 from pipeline.evaluation.quality import average_precision
+from pipeline.evaluation.ranking import sliding_window_of, vus_pr
 from tests.bench.quality.cases import STRICT, TSB, Entry, data_folder, entries, read
 from tests.bench.quality.measures import alarms, best_f1, episodes, ranks, top_one
 from tests.bench.quality.scoring import Scored, file_of, load
 from tests.bench.quality.tables import Measured, figures_of, groups, markdown, means_of_sets
-from tests.bench.quality.vus import sliding_window_of, vus_pr
 
 TOGETHER = ("nab", "skab")  # one threshold for all files
 
@@ -33,7 +33,7 @@ def measured(config: str, entry: Entry, scored: Scored) -> Measured:
     labels, score = scored.labels, ranks(scored.score, scored.scored)
     two_classes = bool(labels.any() and not labels.all())
     begin = scored.about["train_rows"] if entry.mode == "tsb" else 0
-    window = sliding_window_of(read(entry).test.values) if two_classes else 0
+    window = sliding_window_of(read(entry).test.values[:, 0]) if two_classes else 0
     return Measured(
         config=config,
         mode=entry.mode,
@@ -41,7 +41,7 @@ def measured(config: str, entry: Entry, scored: Scored) -> Measured:
         series=entry.series,
         on_list=entry.on_list,
         seed=scored.about["seed"],
-        vus_pr=vus_pr(score, labels, window) if two_classes else None,
+        vus_pr=vus_pr(score, labels.astype(bool), window),
         auc_pr=average_precision(labels.astype(bool), score),
         unscored=float(1 - scored.scored.mean()),
         alarms=tuple(alarms(labels, scored.scored, exceeds, begin) for exceeds in scored.exceeds),
