@@ -18,14 +18,14 @@ from pathlib import Path
 import joblib
 
 from pipeline.cli.console import progress
+from pipeline.evaluation.events import found_at_the_top
 from pipeline.evaluation.quality import average_precision
 from pipeline.evaluation.ranking import sliding_window_of, vus_pr
+from pipeline.records import Flags, Floats
 from tests.bench.quality.cases import STRICT, TSB, Entry, data_folder, entries, read
-from tests.bench.quality.measures import alarms, best_f1, episodes, ranks, top_one
+from tests.bench.quality.measures import Labels, alarms, best_f1, episodes, ranks, whole_file
 from tests.bench.quality.scoring import Scored, file_of, load
 from tests.bench.quality.tables import Measured, figures_of, groups, markdown, means_of_sets
-
-TOGETHER = ("nab", "skab")  # one threshold for all files
 
 
 def measured(config: str, entry: Entry, scored: Scored) -> Measured:
@@ -46,12 +46,19 @@ def measured(config: str, entry: Entry, scored: Scored) -> Measured:
         unscored=float(1 - scored.scored.mean()),
         alarms=tuple(alarms(labels, scored.scored, exceeds, begin) for exceeds in scored.exceeds),
         episodes=episodes(labels, scored.alert) if len(scored.alert) else None,
-        top_one=top_one(labels, score) if entry.dataset == "ucr" and two_classes else None,
+        top_one=found_at_the_top(score, labels.astype(bool)) if entry.dataset == "ucr" else None,
         best_f1=best_f1(labels, score) if entry.dataset == "smd" and two_classes else None,
         period=scored.about["period"],
-        rows=(labels, score) if entry.dataset in TOGETHER else None,
+        rows=rows_of(entry, scored, score),
         seconds=scored.about["fit_seconds"] + scored.about["score_seconds"],
     )
+
+
+def rows_of(entry: Entry, scored: Scored, score: Floats) -> tuple[Floats, Flags | Labels] | None:
+    """Scores and labels of a series whose data set is judged with one threshold for all files."""
+    if entry.dataset == "nab":
+        return whole_file(scored.labels, scored.score, scored.scored, scored.about["train_rows"])
+    return (score, scored.labels) if entry.dataset == "skab" else None
 
 
 def measured_file(config: str, entry: Entry, file: Path) -> Measured | str:

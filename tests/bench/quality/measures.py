@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluation.quality import events
-from pipeline.records import Flags, Floats, Ints
+from pipeline.records import Flags, Floats
 
 Labels = npt.NDArray[np.uint8]
 
 FAR_FROM_LABEL = 100  # rows: a row as near to a label may belong to its event
 NORMAL_ROWS_PER_ALARM = 10  # a series is judged by itself where its normal rows hold so many nominal false alarms
-UCR_MARGIN = 100  # rows on both sides of the interval that count as found (data/README.md)
-NAB_TP, NAB_FP, NAB_FN = 1.0, 0.11, 1.0  # the standard profile
 SKAB_FALSE_ALARMS = 0.136  # share of normal rows
 
 
@@ -117,12 +115,6 @@ def episodes(labels: Labels, alert: Flags) -> int:
     return int((begins & far_from_labels(labels)).sum())
 
 
-def top_one(labels: Labels, score: Floats) -> bool:
-    """Whether the highest score, the first of equals, is within 100 rows of the one event (Wu and Keogh 2023)."""
-    rows = np.flatnonzero(labels)
-    return bool(rows[0] - UCR_MARGIN <= np.argmax(score) <= rows[-1] + UCR_MARGIN)
-
-
 def best_f1(labels: Labels, score: Floats, false_alarms: float = 1.0) -> float:
     """The best F1 of rows over all thresholds, in hindsight, with at most this share of normal rows above it.
 
@@ -138,53 +130,10 @@ def best_f1(labels: Labels, score: Floats, false_alarms: float = 1.0) -> float:
     return float(f1[kept].max()) if kept.any() else 0.0
 
 
-def nab_weights(labels: Labels) -> tuple[Floats, Ints]:
-    """What a detection at each row is worth in NAB, and the number of its window, -1 outside (Lavin, Ahmad 2015, 3.C).
-
-    Standard profile. In a window of w rows the row k before the one after its last is worth a scaled sigmoid of -k/w,
-    1 at most; d rows after a window of w rows a false positive costs .11 times the sigmoid of d/(w - 1), and .11 far
-    away or before any window.
-    """
-    first, last = events(labels.astype(bool))
-    worth, window = np.full(len(labels), -NAB_FP), np.full(len(labels), -1, np.int64)
-    most = float(_sigmoid(np.array([-1.0]))[0])
-    for number, (begin, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        width = end - begin
-        worth[begin:end] = NAB_TP * _sigmoid(-(end - np.arange(begin, end)) / width) / most
-        window[begin:end] = number
-        until = int(first[number + 1]) if number + 1 < len(first) else len(labels)
-        worth[end:until] = NAB_FP * _sigmoid((np.arange(end, until) - (end - 1)) / max(width - 1, 1))
-    return worth, window
-
-
-def _sigmoid(position: Floats) -> Floats:
-    """NAB's scaled sigmoid of a position relative to the end of a window: 1 to -1, and -1 beyond three widths."""
-    return np.where(position > 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(position, 3.0))) - 1.0)
-
-
-def nab_score(series: Sequence[tuple[Labels, Floats]]) -> float:
-    """NAB's standard score of files (labels and scores of the rows after probation), 0 for no detection, 100 perfect.
-
-    One threshold for all files, chosen in hindsight as NAB's authors do. Each window counts its best detection.
-    """
-    worths, windows, scores, before = [], [], [], 0
-    for labels, score in series:
-        worth, window = nab_weights(labels)
-        worths.append(worth)
-        windows.append(np.where(window >= 0, window + before, -1))
-        scores.append(score)
-        before += int(window.max(initial=-1)) + 1
-    worth, window, score = np.concatenate(worths), np.concatenate(windows), np.concatenate(scores)
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.diff(score[order]) != 0, True)
-    total, best = -NAB_FN * before, -NAB_FN * before
-    found = np.full(before, -NAB_FN)  # what each window is worth so far
-    columns = (worth[order].tolist(), window[order].tolist(), ends.tolist())
-    for value, number, end in zip(*columns, strict=True):
-        gain = value if number < 0 else max(value - found[number], 0.0)
-        if number >= 0:
-            found[number] += gain
-        total += gain
-        if end:
-            best = max(best, total)
-    return float(100 * (best + NAB_FN * before) / ((NAB_TP + NAB_FN) * before))
+def whole_file(labels: Labels, score: Floats, scored: Flags, train_rows: int) -> tuple[Floats, Flags]:
+    """Scores and labels with train before them, unscored: `nab_score` takes whole files, and cuts probation itself."""
+    before = np.full(train_rows, np.nan)
+    return (
+        np.concatenate((before, np.where(scored, score, np.nan))),
+        np.concatenate((np.zeros(train_rows, bool), labels.astype(bool))),
+    )

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.records import Floats
-from tests.bench.quality.measures import SKAB_FALSE_ALARMS, Alarms, Labels, alarm_figures, best_f1, nab_score
+from pipeline.evaluation.nab import nab_score
+from pipeline.records import Flags, Floats
+from tests.bench.quality.measures import SKAB_FALSE_ALARMS, Alarms, Labels, alarm_figures, best_f1
 from tests.bench.quality.scoring import RATES
 
 RESAMPLES, SEED_OF_RESAMPLES = 1000, 0
@@ -38,7 +39,7 @@ class Measured:
     top_one: bool | None
     best_f1: float | None
     period: int | None
-    rows: tuple[Labels, Floats] | None  # labels and scores, where a figure needs all series of a data set together
+    rows: tuple[Floats, Flags | Labels] | None  # scores and labels, where a figure needs all series together
     seconds: float
 
 
@@ -97,7 +98,9 @@ def _own_figure(dataset: str, by_seed: Sequence[Sequence[Measured]]) -> dict[str
     if dataset == "smd":
         return {"best_f1": over_seeds(by_seed, lambda part: mean([each.best_f1 for each in part]))}
     if dataset == "nab":
-        return {"nab_standard": over_seeds(by_seed, lambda part: nab_score([each.rows for each in part if each.rows]))}
+        return {
+            "nab_standard": over_seeds(by_seed, lambda part: nab_score([each.rows for each in part if each.rows]).score)
+        }
     if dataset == "skab":
         return {"f1_at_13.6_percent": over_seeds(by_seed, _skab_f1)}
     return {}
@@ -106,9 +109,8 @@ def _own_figure(dataset: str, by_seed: Sequence[Sequence[Measured]]) -> dict[str
 def _skab_f1(part: Sequence[Measured]) -> float:
     """F1 of the rows of all files by one threshold, in hindsight, at no more than 13.6 % false alarms."""
     rows = [each.rows for each in part if each.rows]
-    return best_f1(
-        np.concatenate([labels for labels, _ in rows]), np.concatenate([s for _, s in rows]), SKAB_FALSE_ALARMS
-    )
+    labels, scores = np.concatenate([row[1] for row in rows]), np.concatenate([row[0] for row in rows])
+    return best_f1(labels, scores, SKAB_FALSE_ALARMS)
 
 
 def _alarms(by_seed: Sequence[Sequence[Measured]], index: int, rate: float) -> dict[str, Any] | None:

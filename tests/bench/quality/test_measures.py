@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.quality.measures import (
-    Alarms,
-    alarm_figures,
-    alarms,
-    best_f1,
-    far_from_labels,
-    nab_score,
-    nab_weights,
-    ranks,
-    top_one,
-)
+from pipeline.evaluation.nab import nab_score
+from tests.bench.quality.measures import Alarms, alarm_figures, alarms, best_f1, far_from_labels, ranks, whole_file
 
 
 def labelled(rows, *spans):
@@ -73,48 +64,9 @@ def test_best_f1_is_that_of_a_plain_sweep(rng):
         assert best_f1(labels, score, share) == pytest.approx(max(plain))
 
 
-def test_the_highest_score_may_be_a_hundred_rows_off():
-    labels = labelled(1000, (500, 510))
-    for row, found in ((400, True), (399, False), (609, True), (610, False)):
-        score = np.zeros(1000)
-        score[row] = 1.0
+def test_train_is_the_probation_of_a_whole_file_and_nothing_is_cut_twice():
+    labels, score = labelled(850, (0, 50), (300, 400)), np.zeros(850)
+    score[[0, 300]] = 1.0
+    found = nab_score([whole_file(labels, score, np.ones(850, bool), 150)])
 
-        assert top_one(labels, score) is found
-
-
-def test_nab_scores_nothing_0_and_the_first_row_of_every_window_100():
-    files = [labelled(1000, (100, 200), (600, 650)), labelled(500, (300, 400)), labelled(400)]
-    perfect = [np.zeros(len(labels)) for labels in files]
-    perfect[0][[100, 600]], perfect[1][300] = 1.0, 1.0
-
-    assert nab_score(list(zip(files, perfect, strict=True))) == pytest.approx(100.0)
-    assert nab_score([(labels, np.zeros(len(labels))) for labels in files]) == pytest.approx(0.0)
-
-
-def test_nab_weights_are_those_of_its_paper():
-    labels = labelled(1000, (100, 200))
-    worth, window = nab_weights(labels)
-    sigmoid = [2 / (1 + np.exp(5 * y)) - 1 for y in (-1.0, -0.01, 1 / 99, 2.0)]
-
-    assert worth[[0, 99, 999]].tolist() == [-0.11] * 3  # before any window, and far after it
-    expected = [1.0, sigmoid[1] / sigmoid[0], 0.11 * sigmoid[2], 0.11 * sigmoid[3]]
-    np.testing.assert_allclose(worth[[100, 199, 200, 397]], expected)
-    assert (window == np.where(labels == 1, 0, -1)).all()
-
-
-def test_nab_score_is_that_of_a_plain_sweep(rng):
-    files = [labelled(300, (50, 80), (200, 240)), labelled(200, (90, 120))]
-    scores = [np.round(rng.random(len(labels)), 2) + 0.3 * labels for labels in files]
-    best = 0.0
-    for threshold in np.unique(np.concatenate(scores)):
-        total = 0.0
-        for labels, score in zip(files, scores, strict=True):
-            worth, window = nab_weights(labels)
-            hit = score >= threshold
-            total += worth[hit & (window < 0)].sum()
-            for number in range(window.max() + 1):
-                inside = worth[hit & (window == number)]
-                total += inside.max() if len(inside) else -1.0
-        best = max(best, 100 * (total + 3) / 6)
-
-    assert nab_score(list(zip(files, scores, strict=True))) == pytest.approx(best)
+    assert (found.score, found.windows) == (pytest.approx(100.0), 2)
