@@ -1,0 +1,160 @@
+"""Scores of every series to disk, from which `figures` makes tables.
+
+.venv/bin/python -m tests.bench.quality.run --out SCORES [--datasets ucr nab] [--list off] [--mode tsb] [--seeds 0 1 2]
+    [--detector ridge_ar] [--config wide --set hidden=128]
+
+Each series is fitted and scored in a process of one thread. A series whose scores are there is skipped, so an
+interrupted run goes on where it was; scores of another code or other settings under one name are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import joblib
+from threadpoolctl import threadpool_limits
+
+from pipeline.cli.console import progress
+from pipeline.detector.fit_settings import FitSettings
+from tests.bench.quality.cases import STRICT, TSB, Entry, data_folder, entries
+from tests.bench.quality.scoring import BASELINES, OURS, file_of, load, score_entry, settings_for, write
+
+ROOT = Path(__file__).parents[3]
+DECIDES_A_SCORE = ("models", "pipeline/detector", "pipeline/monitor", "pipeline/training", "pipeline/records.py")
+DECIDES_A_BASELINE = ("pipeline/evaluation/baselines.py", "tests/bench/quality/scoring.py")
+HEADLINE = tuple(name for name in STRICT if name != "asd")
+
+
+def options() -> argparse.ArgumentParser:
+    """What this command takes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder of the data sets; else PLUMBLINE_DATA, else ../shared/data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the scores")
+    parser.add_argument("--mode", choices=("strict", "tsb"), default="strict")
+    parser.add_argument("--datasets", nargs="+", choices=STRICT, help="all six, or in tsb mode all three, if not given")
+    parser.add_argument("--list", choices=("on", "off", "all"), default="all", help="of the tuning list")
+    parser.add_argument("--series", nargs="+", help="these alone, by name")
+    parser.add_argument("--channels", choices=("value", "all"), default="value", help="of smap and msl")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    parser.add_argument("--detector", choices=(OURS, *BASELINES), default=OURS)
+    parser.add_argument("--config", help="name of the scores; that of the detector if not given")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="fields of FitSettings to change")
+    parser.add_argument("--shortest-first", action="store_true", help="else the longest: the pool ends together")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score what is missing; exit with 1 and the names where a series failed."""
+    parser = options()
+    asked = parser.parse_args(arguments)
+    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the processes inherit it
+        os.environ[pool] = "1"
+    try:
+        data, found = chosen(asked)
+        folder = asked.out / (asked.config or asked.detector)
+        settings_for(asked.set)
+        keep_config(folder, asked)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+    work = [(entry, seed) for seed in asked.seeds for entry in found]
+    left = [(entry, seed) for entry, seed in work if load(file_of(folder, entry, seed)) is None]
+    print(f"{len(work)} series and seeds under {folder}, {len(work) - len(left)} of them there; data of {data}")
+    jobs = (
+        joblib.delayed(score_one)(folder, entry, asked.detector, settings_for(asked.set, seed)) for entry, seed in left
+    )
+    failed: list[tuple[str, str]] = []
+    with progress("scoring", len(left)) as bar:
+        done = joblib.Parallel(n_jobs=asked.jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+        for count, (name, seconds, error) in enumerate(done(jobs), 1):
+            if error:
+                failed.append((name, error))
+            bar.to(count, f"{name} {seconds:.0f} s{' FAILED' if error else ''}")
+    for name, error in failed:
+        print(f"\n{name}:\n{error}", file=sys.stderr)
+    missing = [f"{e.mode} {e.dataset} {e.series}" for e, seed in left if load(file_of(folder, e, seed)) is None]
+    if failed or missing:
+        sys.exit(f"{len(missing)} series have no scores: {', '.join(missing)}")
+
+
+def chosen(asked: argparse.Namespace) -> tuple[Path, list[Entry]]:
+    """The series that were asked for, in the order of work; ValueError where there is none, or one is unknown."""
+    data = data_folder(asked.data)
+    names = asked.datasets or (HEADLINE if asked.mode == "strict" else TSB)
+    found = [entry for name in names for entry in entries(data, name, asked.mode, asked.channels)]
+    found = [entry for entry in found if asked.list == "all" or entry.on_list == (asked.list == "on")]
+    if asked.series:
+        unknown = sorted(set(asked.series) - {entry.series for entry in found})
+        if unknown:
+            raise ValueError(f"--series {' '.join(unknown)}: not among the {len(found)} series of {' '.join(names)}")
+        found = [entry for entry in found if entry.series in asked.series]
+    if not found:
+        raise ValueError(f"no series of {' '.join(names)} is {asked.list} the tuning list")
+    return data, sorted(found, key=lambda entry: entry.rows, reverse=not asked.shortest_first)
+
+
+def keep_config(folder: Path, asked: argparse.Namespace) -> None:
+    """Write what the scores in this folder are made with, or ValueError where those there were made otherwise."""
+    config = {
+        "detector": asked.detector,
+        "changed": sorted(asked.set),
+        "settings": described(settings_for(asked.set)),
+        "channels": asked.channels,
+        "code": code_digest(DECIDES_A_SCORE if asked.detector == OURS else DECIDES_A_BASELINE),
+    }
+    file = folder / "config.json"
+    if file.exists():
+        there = json.loads(file.read_text("utf-8"))
+        differing = [key for key in config if there.get(key) != config[key]]
+        if differing:
+            raise ValueError(
+                f"{folder} holds scores of another {', '.join(differing)}: give these another name with --config, "
+                "or remove that folder"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name("config.json.new")
+    beside.write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+    beside.replace(file)
+
+
+def described(settings: FitSettings) -> dict[str, Any]:
+    """Settings as JSON has them, without the seed."""
+    said = json.loads(json.dumps({**asdict(settings), "roles": dict(settings.roles)}))
+    del said["seed"]
+    return dict(said)
+
+
+def code_digest(places: tuple[str, ...]) -> str:
+    """A digest of the sources that decide a score."""
+    digest = hashlib.sha256()
+    for place in places:
+        path = ROOT / place
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def score_one(folder: Path, entry: Entry, detector: str, settings: FitSettings) -> tuple[str, float, str]:
+    """Score one series and write it; its name, the seconds it took, and what went wrong."""
+    name = f"{entry.mode} {entry.dataset} {entry.series} seed {settings.seed}"
+    try:
+        with threadpool_limits(1):
+            scored = score_entry(entry, detector, settings)
+        write(file_of(folder, entry, settings.seed), scored)
+    except Exception:  # noqa: BLE001 - the other series go on; this one is named at the end, and the run fails
+        return name, 0.0, traceback.format_exc()
+    return name, scored.about["fit_seconds"] + scored.about["score_seconds"], ""
+
+
+if __name__ == "__main__":
+    main()

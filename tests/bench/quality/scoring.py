@@ -1,0 +1,195 @@
+"""One series fitted and scored, and its scores on disk: what `run` does for each series, and what `figures` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.detector.detector import Detector
+from pipeline.detector.fit_settings import FitSettings
+from pipeline.evaluation import baselines
+from pipeline.monitor.decision import Decision, no_bars
+from pipeline.monitor.monitor import Monitor
+from pipeline.monitor.policy import FalseAlarms, Policy
+from pipeline.records import Flags, Floats, Scores
+from pipeline.training.fit import fitting
+from pipeline.training.loop import one_thread
+from tests.bench.quality.cases import Case, Entry, read, readings_of
+
+RATES = (1e-2, 1e-3, 1e-4)  # nominal, per reading
+PROMISE = 1e-3  # of the monitor's own policy; the others are asked what if
+OURS = "plumbline"
+BASELINES: dict[str, Callable[[Floats, Floats, int], Floats]] = {
+    "random": lambda _, test, seed: np.random.default_rng(seed).random(len(test)),
+    "isolation_forest": baselines.isolation_forest,
+    "ridge_ar": lambda train, test, _: baselines.ridge_ar(train, test),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What was found of one series: T rows of its test part, K nominal rates."""
+
+    score: npt.NDArray[np.float64]  # (T,) decades of rarity, or a baseline's score; 0 where not scored
+    fused: npt.NDArray[np.float64]  # (T,) x; empty of a baseline
+    outcome: npt.NDArray[np.uint8]  # (T,) Outcome; a baseline scores all
+    alert: Flags  # (T,) an incident is open, under the promise of 1e-3; empty of a baseline
+    exceeds: Flags  # (K, T) at each rate of RATES; empty of a baseline
+    labels: npt.NDArray[np.uint8]  # (T,)
+    about: dict[str, Any]  # names, seconds of fit and of scoring, period
+
+    @property
+    def scored(self) -> Flags:
+        """Which rows have a score, (T,)."""
+        scored: Flags = self.outcome == 0
+        return scored
+
+
+def score_entry(entry: Entry, detector: str, settings: FitSettings) -> Scored:
+    """Fit and score one series by ours or by a baseline."""
+    case = read(entry)
+    return ours(case, settings) if detector == OURS else baseline(case, detector, settings.seed)
+
+
+def ours(case: Case, settings: FitSettings) -> Scored:
+    """Fit a detector in memory and let a monitor observe the test part, as a backtest does."""
+    one_thread()
+    begun = time.perf_counter()
+    detector = learnt(case, settings)
+    fitted = time.perf_counter()
+    asides = [Policy(FalseAlarms(probability=rate)) for rate in RATES if rate != PROMISE]
+    monitor = Monitor(detector, Policy(FalseAlarms(probability=PROMISE)), fresh=case.fresh, what_if=asides)
+    scores, _ = monitor.observe(readings_of(case.test))
+    seconds = time.perf_counter() - fitted
+    exceeds = [scores.exceeds if rate == PROMISE else exceeding(detector, scores, rate) for rate in RATES]
+    _check_same(case, monitor, exceeds)
+    return Scored(
+        scores.score,
+        scores.fused,
+        scores.outcome,
+        scores.alert,
+        np.stack(exceeds),
+        case.labels,
+        about(case, OURS, settings.seed)
+        | {
+            "fit_seconds": fitted - begun,
+            "score_seconds": seconds,
+            "period": detector.period,
+            "steps": detector.figures.get("steps"),
+            "validation_loss": detector.figures.get("validation_loss"),
+        },
+    )
+
+
+def learnt(case: Case, settings: FitSettings) -> Detector:
+    """The detector of a case's train part."""
+    steps = fitting([case.train], case.names, "index", settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            detector: Detector = end.value
+            return detector
+
+
+def exceeding(detector: Detector, scores: Scores, rate: float) -> Flags:
+    """Which readings of one series exceed the bar at another rate, (T,): the monitor's own bar, on its scores.
+
+    A monitor counts under the policies of `what_if` but does not tell rows.
+    """
+    bars = no_bars()
+    bars.grow(1)
+    none, target = np.zeros(len(scores), np.int64), np.full(len(scores), rate)
+    decision = Decision(detector, Policy(FalseAlarms(probability=rate)), bars)
+    return decision.exceeding(scores.fused, scores.scored, target, none, none)[0]
+
+
+def _check_same(case: Case, monitor: Monitor, exceeds: list[Flags]) -> None:
+    """RuntimeError where the bar at another rate is not the one that the monitor followed."""
+    aside = [rows for rate, rows in zip(RATES, exceeds, strict=True) if rate != PROMISE]
+    found, counted = [int(rows.sum()) for rows in aside], [tally.exceeded for tally in monitor.tallies_aside()]
+    if found != counted:
+        raise RuntimeError(f"{case.series}: {found} rows exceed at the other rates, the monitor counted {counted}")
+
+
+def baseline(case: Case, name: str, seed: int) -> Scored:
+    """Scores of a simple detector; rows that it cannot score yet have its lowest."""
+    train = np.where(case.train.missing, np.nan, case.train.values)
+    test = np.where(case.test.missing, np.nan, case.test.values)
+    begun = time.perf_counter()
+    score = BASELINES[name](train, test, seed)
+    seconds = time.perf_counter() - begun
+    nothing = np.zeros(0, bool)
+    return Scored(
+        score,
+        np.zeros(0),
+        np.zeros(len(score), np.uint8),
+        nothing,
+        nothing,
+        case.labels,
+        about(case, name, seed) | {"fit_seconds": 0.0, "score_seconds": seconds, "period": None},
+    )
+
+
+def about(case: Case, detector: str, seed: int) -> dict[str, Any]:
+    """What tells these scores from others."""
+    return {
+        "detector": detector,
+        "seed": seed,
+        "mode": case.mode,
+        "dataset": case.dataset,
+        "series": case.series,
+        "on_list": case.on_list,
+        "train_rows": len(case.train),
+        "channels": len(case.names),
+    }
+
+
+def file_of(folder: Path, entry: Entry, seed: int) -> Path:
+    """Where the scores of a series are, below the folder of a configuration."""
+    name = entry.series.replace("/", "__")
+    return folder / entry.mode / entry.dataset / f"seed{seed}" / f"{name}.npz"
+
+
+def write(file: Path, scored: Scored) -> None:
+    """The scores of a series on disk, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f"{file.name}.{os.getpid()}.new")
+    columns = {name: getattr(scored, name) for name in ("score", "fused", "outcome", "alert", "exceeds", "labels")}
+    with beside.open("wb") as out:
+        np.savez_compressed(out, about=np.array(json.dumps(scored.about)), **columns)
+    beside.replace(file)
+
+
+def load(file: Path) -> Scored | None:
+    """The scores of a series; None where there is no readable file."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
+            columns = {name: found[name] for name in found.files}
+            return Scored(**columns | {"about": json.loads(str(columns["about"]))})
+    except (FileNotFoundError, BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError):
+        return None  # torn or of another form: scored again
+
+
+def settings_for(changes: list[str], seed: int = 0) -> FitSettings:
+    """The frozen configuration with some fields changed, each as `key=value`; ValueError where there is no such key."""
+    defaults = FitSettings()
+    kinds = {name: type(value) for name, value in asdict(defaults).items()}
+    values: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or key not in kinds or kinds[key] not in (int, float, str, bool) or key == "seed":
+            names = ", ".join(sorted(name for name in kinds if name not in ("seed", "roles")))
+            raise ValueError(f"--set {change}: key=value is needed, with a key of {names}")
+        values[key] = text.lower() in ("1", "true", "yes") if kinds[key] is bool else kinds[key](text)
+    return replace(defaults, **({"device": "cpu"} | values), seed=seed)

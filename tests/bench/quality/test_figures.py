@@ -1,0 +1,67 @@
+"""Tables are made of all scores or of none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.bench.quality.cases import entries
+from tests.bench.quality.figures import main
+from tests.bench.quality.scoring import file_of, score_entry, settings_for, write
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two series of skab, and the scores of a baseline for both."""
+    rng = np.random.default_rng(0)
+    for name in ("0", "1"):
+        columns = {"timestamp": np.arange(700), "a": rng.normal(size=700), "label": (np.arange(700) >= 600) * 1}
+        file = tmp_path / "data" / "skab" / "valve1" / f"{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), file)
+    folder = tmp_path / "scores" / "ridge_ar"
+    for entry in entries(tmp_path / "data", "skab"):
+        write(file_of(folder, entry, 0), score_entry(entry, "ridge_ar", settings_for([])))
+    (folder / "config.json").write_text(json.dumps({"channels": "value"}))
+    return tmp_path / "data", tmp_path / "scores"
+
+
+def options(folders, *more):
+    return ["--data", str(folders[0]), "--scores", str(folders[1]), "--jobs", "1", *more]
+
+
+def test_the_tables_hold_every_series(folders, capsys):
+    main(options(folders))
+    found = json.loads((folders[1] / "quality.json").read_text())
+
+    assert found["missing"] == []
+    assert [(each["dataset"], each["series"]) for each in found["figures"]] == [("skab", 2)]
+    assert 0 < found["figures"][0]["vus_pr"]["mean"] < 1
+    assert (folders[1] / "quality.md").read_text() + "\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["gone", "torn"])
+def test_a_series_without_scores_is_named_and_there_is_no_table(folders, how):
+    file = next((folders[1] / "ridge_ar").rglob("valve1__1.npz"))
+    file.unlink() if how == "gone" else file.write_bytes(b"torn")
+
+    with pytest.raises(SystemExit, match=r"valve1__1\.npz"):
+        main(options(folders))
+
+    assert not (folders[1] / "quality.json").exists()
+
+
+def test_a_first_look_says_that_it_is_no_result(folders):
+    next((folders[1] / "ridge_ar").rglob("valve1__1.npz")).unlink()
+    main(options(folders, "--allow-missing"))
+
+    assert "1 of 2 series are missing: no result" in (folders[1] / "quality.md").read_text()
+
+
+def test_a_configuration_that_was_never_run_is_refused(folders):
+    with pytest.raises(SystemExit):
+        main(options(folders, "--configs", "never"))
