@@ -67,7 +67,7 @@ def _check(start: pa.RecordBatch, mapping: FrameMapping) -> None:
         if column.name == TIMESTAMP:
             if times.parse(texts[0].strip(), times.zone(mapping.timezone)) is None:
                 raise DataError(f"line 2: timestamp {texts[0]!r} is neither ISO 8601 nor a whole number")
-        elif mapping.channels is None or column.name in (*mapping.channels, LABEL):
+        elif mapping.channels is None or column.name in (*mapping.channels, mapping.label or LABEL):
             line, text = next((line, text) for line, text in enumerate(texts, start=2) if not _is_number(text))
             raise DataError(_text_at(column.name, line, text))
 
