@@ -43,11 +43,19 @@ def _open(
     path: Path, types: pa.Schema | dict[str, pa.DataType], columns: list[str] | None = None
 ) -> pyarrow.csv.CSVStreamingReader:
     """A stream of batches; types that are not given are guessed from the first."""
-    return pyarrow.csv.open_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(use_threads=False),  # else a failure does not know its row
-        convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=columns),
-    )
+    try:
+        return pyarrow.csv.open_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(use_threads=False),  # else a failure does not know its row
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=columns),
+        )
+    except pa.ArrowInvalid as error:
+        if "cannot infer number of columns" not in str(error):
+            raise
+        raise DataError(
+            "its first line is longer than 1 MiB: that is more columns than one detector can take; write the channels "
+            "of one machine, or of one group, to a file of their own"
+        ) from error
 
 
 def _type(column: pa.Field) -> pa.DataType:
