@@ -22,14 +22,14 @@ Kind = Literal["day", "week", "slow", "single"]
 
 FEWEST_A_DAY = 4  # readings; below, the time of day leaves no trace
 DAILY = 0.2  # correlation a day later, and how much lower it is after half a day: a daily season is visible
-SLOW_SHARE = 0.4  # of the variance: noise has next to none of it in one swing, and two whole cycles a tenth
+SLOW_SHARE = 0.4  # of the variance: up to 1.7 cycles have more, two and more at most .33, noise next to none
 SINGLE_SHARE = 0.5  # of a channel's variance
 SERIES_TOLD = 12
 
 WORDS: dict[Kind, str] = {
     "day": "shorter than two days: whether the time of day matters cannot be told",
     "week": "shorter than two weeks, and the time of day matters: whether the day of the week does cannot be told",
-    "slow": "most of what changes is one slow swing that was seen less than twice",
+    "slow": "most of what changes is a slow swing that came round less than twice",
     "single": "one reading makes up most of a channel's variance, and all others look alike: mend it, or use --trim",
 }
 
@@ -100,15 +100,15 @@ def correlation(z: Floats, lag: int) -> float:
 
 
 def slow_share(z: Floats) -> float:
-    """The share of the variance of scaled readings (T, C), a straight line taken off, that is one swing over all T.
+    """The share of the variance of scaled readings (T, C), a straight line taken off, that came round less than twice.
 
-    The mean over channels that move at all; the first line of the periodogram against all others.
+    The mean over channels that move at all; of a periodogram in half cycles over all T, the lines below two cycles.
     """
     time = np.linspace(-1, 1, len(z))[:, None]
     straight = z - z.mean(axis=0) - time * ((z * time).sum(axis=0) / (time**2).sum())
-    power = np.abs(np.fft.rfft(straight, axis=0))[1:] ** 2
+    power = np.abs(np.fft.rfft(straight, 2 * len(z), axis=0))[1:] ** 2
     lively = power.sum(axis=0) > 1e-9 * len(z)
-    return float((power[0, lively] / power[:, lively].sum(axis=0)).mean()) if lively.any() else 0.0
+    return float((power[:3, lively].sum(axis=0) / power[:, lively].sum(axis=0)).mean()) if lively.any() else 0.0
 
 
 def single_share(values: Floats, there: Flags) -> Floats:

@@ -26,6 +26,7 @@ from pipeline.training.resume import Resume
 
 SPAN = 5  # readings that an error is the mean of, before it and after it
 FAR, NEAR = 4.0, 2.0  # robust deviations of the log error: a span holds one beyond FAR, and ends where none is NEAR
+CLOSE = 10  # readings between two odd spans that are one
 LEAST_DEVIATION = 0.35  # of the log error: half of what a mean of five squared normal residuals has
 FLOOR = 1e-6  # of a channel's median squared residual, in scaled units, as in calibrating.py
 SPANS_TOLD = 20  # in the figures
@@ -116,8 +117,8 @@ def odd_spans(detector: Detector, fitted: Sequence[Fitted], share: float) -> Tri
         odd = oddness(error)
         room = int(share * len(error))
         dropped = np.zeros(len(series.history), bool)
-        far = [span for span in runs(odd > NEAR) if odd[slice(*span)].max() > FAR]
-        for first, last in sorted(far, key=lambda span: -odd[slice(*span)].max()):
+        far = joined([span for span in runs(odd > NEAR) if odd[slice(*span)].max() > FAR])
+        for first, last in sorted(far, key=lambda span: -np.nanmax(odd[slice(*span)])):
             if last - first <= room:
                 dropped[first:last] = True
                 room -= last - first
@@ -125,6 +126,17 @@ def odd_spans(detector: Detector, fitted: Sequence[Fitted], share: float) -> Tri
                 left += 1
         rows.append(dropped)
     return Trimmed(tuple(rows), left)
+
+
+def joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those close together as one: a level that jumps and comes back is odd at both its edges."""
+    whole: list[tuple[int, int]] = []
+    for first, last in spans:
+        if whole and first - whole[-1][1] <= CLOSE:
+            whole[-1] = (whole[-1][0], last)
+        else:
+            whole.append((first, last))
+    return whole
 
 
 def oddness(error: Floats) -> Floats:

@@ -14,7 +14,7 @@ from pipeline.training.history import History, Parts, parts_of
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import prepared
 from pipeline.training.resume import decode, encode
-from pipeline.training.trimming import Trimmed, oddness, runs
+from pipeline.training.trimming import Trimmed, joined, oddness, runs
 from tests.streams import series, wave
 
 SETTINGS = FitSettings(hidden=8, steps=30, evaluate_every=10, batch=4, warm_up=16, device="cpu", trim=0.05)
@@ -41,7 +41,7 @@ def learnt(values, settings=SETTINGS, resume=None, stop_after=None):
 
 
 def faulty():
-    """A wave with a fault of ten readings and one huge one in its train part."""
+    """A wave with a fault of ten readings in its train part."""
     values = wave(ROWS)
     values[400:410] += 30
     return values
@@ -147,6 +147,11 @@ def test_oddness_is_counted_in_robust_deviations_of_the_log_error():
 def test_runs_begin_and_end_where_flags_change():
     assert runs(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
     assert runs(np.zeros(4, bool)) == []
+
+
+def test_spans_close_together_are_one():
+    assert joined([(0, 2), (12, 14), (25, 26)]) == [(0, 14), (25, 26)]
+    assert joined([]) == []
 
 
 def test_figures_of_nothing_are_nothing():
