@@ -29,7 +29,7 @@ SERIES_TOLD = 12
 WORDS: dict[Kind, str] = {
     "day": "shorter than two days: whether the time of day matters cannot be told",
     "week": "shorter than two weeks, and the time of day matters: whether the day of the week does cannot be told",
-    "slow": "most of what changes is a slow swing that came round less than twice",
+    "slow": "much of what changes is a slow swing that came round less than twice",
     "single": "one reading makes up most of a channel's variance, and all others look alike: mend it, or use --trim",
 }
 

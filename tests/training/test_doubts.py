@@ -84,4 +84,4 @@ def test_shares_and_correlations_are_those_of_their_definitions():
 def test_many_series_are_told_by_the_first_of_them():
     words = Doubt("slow", tuple(f"p{n}" for n in range(15))).words
 
-    assert words.startswith("p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11 and 3 more: most of what changes")
+    assert words.startswith("p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11 and 3 more: much of what changes")
