@@ -13,6 +13,7 @@ from pipeline.exceptions import DataError
 from pipeline.formats import times
 from pipeline.formats.frames import LABEL, SERIES, TIMESTAMP, FrameMapping
 
+BLOCK = 2**20  # bytes that are read at a time; the first line must fit in
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+: invalid value '(.*)'")
 
 
@@ -46,11 +47,13 @@ def _open(
     try:
         return pyarrow.csv.open_csv(
             path,
-            read_options=pyarrow.csv.ReadOptions(use_threads=False),  # else a failure does not know its row
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=BLOCK
+            ),  # threads lose the row of a failure
             convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=columns),
         )
     except pa.ArrowInvalid as error:
-        if "cannot infer number of columns" not in str(error):
+        if "cannot infer number of columns" not in str(error) or path.stat().st_size < BLOCK:
             raise
         raise DataError(
             "its first line is longer than 1 MiB: that is more columns than one detector can take; write the channels "
