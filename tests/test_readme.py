@@ -1,4 +1,4 @@
-"""The README's library example runs as it stands."""
+"""The README's library examples run as they stand."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), {})
 
     assert "event='raised'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_estimator_of_the_readme_finds_what_is_odd():
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    X = 20 + 5 * np.sin(np.arange(6000) / 20) + np.random.default_rng(0).normal(0, 0.2, 6000)
+    X[5800:5810] += 30
+    names = {"X": X[:, None]}
+    exec(compile(code, "README.md", "exec"), names)
+
+    assert names["outliers"][5800]
+    assert names["outliers"][:5800].mean() < 0.002

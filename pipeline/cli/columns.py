@@ -28,14 +28,15 @@ def open_files(
     settings: DetectorSettings,
     channels: Sequence[str] | None = None,
     ignore: Sequence[str] | None = None,
+    label: str | None = None,
 ) -> Tables:
-    """The tables of files and folders, checked; `channels` come before those of the settings.
+    """The tables of files and folders, checked; `channels` come before those of the settings; `label` must be there.
 
     DataError where they cannot be used, SettingsError where the channels cannot be meant.
     """
     chosen = tuple(channels or settings.channels) or None
     try:
-        mapping = FrameMapping(chosen, tuple(ignore or ()), settings.timezone, settings.unit)
+        mapping = FrameMapping(chosen, tuple(ignore or ()), settings.timezone, settings.unit, label)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     tables = open_tables(paths, mapping)

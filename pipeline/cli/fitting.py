@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from pipeline.cli.console import Progress as Bar
 from pipeline.cli.console import counted, note, progress
@@ -15,12 +18,15 @@ from pipeline.connectors.tables import Histories, Tables, read_histories
 from pipeline.detector.detector import Detector
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import StateError
+from pipeline.formats.times import iso
 from pipeline.records import Clock
 from pipeline.training.fit import fitting
 from pipeline.training.history import History
+from pipeline.training.labels import labelled
 from pipeline.training.loop import Progress, one_thread
 from pipeline.training.preparing import fingerprint
 from pipeline.training.resume import Resume, decode, encode
+from pipeline.training.size import check_size
 
 
 def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = None) -> Detector:
@@ -28,8 +34,12 @@ def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = Non
 
     With a `resume_file` an interrupted training goes on from it when it is asked for again; it is removed at the end.
     """
+    check_size(len(tables.channels), settings)
     found = read_histories(tables)
     histories = [History(each.name, each.at, each.values, each.missing) for each in found.series]
+    if tables.mapping.label is not None:
+        labels = [np.zeros(0) if each.labels is None else each.labels for each in found.series]
+        histories = [labelled(history, mine) for history, mine in zip(histories, labels, strict=True)]
     _say_found(found)
     training = digest_of(histories, found.channels, settings)
     resume = None if resume_file is None else _read(resume_file, training)
@@ -53,7 +63,7 @@ def watched(
     steps = fitting(histories, channels, clock, settings, resume=resume)
     with ExitStack() as bars:
         bar: Bar = bars.enter_context(progress("training", settings.steps))
-        calibrating = False
+        calibrating, done = False, 0
         while True:
             try:
                 step = next(steps)
@@ -62,6 +72,10 @@ def watched(
                 return detector
             if isinstance(step, Progress):
                 keep(step.resume)
+                if step.step <= done:  # what was odd is trimmed
+                    bars.close()
+                    bar = bars.enter_context(progress("training anew", settings.steps))
+                done = step.step
                 bar.to(step.step, _in_words(step))
                 continue
             if not calibrating:
@@ -90,10 +104,29 @@ def _say_left_out(detector: Detector) -> None:
     figures = detector.figures
     if figures["left_out"]:
         note(f"{figures['left_out']:,} readings were late, double or without a value: left out")
+    if figures["labelled"]:
+        note(f"{figures['labelled']:,} readings are labelled as anomalies: nothing was learnt from them")
+    if "trim" in figures:
+        _say_trimmed(figures["trim"], detector.clock)
     if figures["short_series"]:
         note(f"too short to be calibrated, and only lent to the network: {_first_of(figures['short_series'])}")
     if figures["unused_series"]:
         note(f"not learnt from, with fewer than two readings in order: {_first_of(figures['unused_series'])}")
+    for doubt in figures["doubts"]:
+        note(f"doubtful history: {doubt['words']}")
+
+
+def _say_trimmed(trim: Mapping[str, Any], clock: Clock) -> None:
+    """Which spans were dropped, and how much of the fit part they are."""
+    share = f"{trim['readings'] / trim['of']:.2%} of the fit part, at most {trim['at_most']:.2%} was allowed"
+    note(f"trimmed {counted(trim['readings'], 'reading')} in {counted(trim['spans'], 'span')}: {share}")
+    for span in trim["first_spans"]:
+        first, last = ((iso(at) if clock == "time" else f"sample {at}") for at in (span["from"], span["to"]))
+        note(f"  {span['series']}: {first} to {last}, {counted(span['readings'], 'reading')}")
+    if trim["spans"] > len(trim["first_spans"]):
+        note(f"  and {trim['spans'] - len(trim['first_spans'])} more")
+    if trim["odd_spans_left_in"]:
+        note(f"  {counted(trim['odd_spans_left_in'], 'odd span')} did not fit into that share and stayed")
 
 
 def _first_of(names: Sequence[str]) -> str:

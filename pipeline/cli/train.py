@@ -23,11 +23,14 @@ def train(
     detector: str | None = None,
     device: str | None = None,
     seed: int | None = None,
+    label: str | None = None,
+    trim: float | None = None,
 ) -> None:
     """Learn from a history what normal looks like: a bundle.
 
     The history is Parquet or CSV with a column timestamp, one column a channel and, where a file holds several series,
-    a column series; a column label is never read. An interrupted training goes on when the same command is given again.
+    a column series; a column label is read only when it is asked for. An interrupted training goes on when the same
+    command is given again.
 
     Parameters
     ----------
@@ -47,16 +50,25 @@ def train(
         auto, cpu or cuda.
     seed
         Of the first weights and the order of the chunks.
+    label
+        The column of known anomalies (1; 0 or empty otherwise): nothing is learnt from them, nor calibrated.
+    trim
+        Drop the oddest spans of what is learnt from, at most this share of it, and learn anew; for a history with
+        faults that nobody labelled.
     """
     settings = detector_settings(config, detector)
     if out.exists() and not (out / MANIFEST).is_file():
         raise SettingsError(f"{out} exists and is no bundle: it has no {MANIFEST}; choose another folder for --out")
-    tables = open_files(data, settings, channels, ignore)
-    fit = replace(
-        settings.fit,
-        device=settings.fit.device if device is None else device,
-        seed=settings.fit.seed if seed is None else seed,
-    )
+    tables = open_files(data, settings, channels, ignore, label)
+    try:
+        fit = replace(
+            settings.fit,
+            device=settings.fit.device if device is None else device,
+            seed=settings.fit.seed if seed is None else seed,
+            trim=settings.fit.trim if trim is None else trim,
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     from pipeline.cli.fitting import fitted  # here: torch takes seconds, which --help and a wrong option need not wait
 
     resume_file = out.with_name(f"{out.name}.resume")

@@ -13,6 +13,7 @@ from pipeline.exceptions import DataError
 from pipeline.formats import times
 from pipeline.formats.frames import LABEL, SERIES, TIMESTAMP, FrameMapping
 
+BLOCK = 2**20  # bytes that are read at a time; the first line must fit in
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+: invalid value '(.*)'")
 
 
@@ -43,11 +44,21 @@ def _open(
     path: Path, types: pa.Schema | dict[str, pa.DataType], columns: list[str] | None = None
 ) -> pyarrow.csv.CSVStreamingReader:
     """A stream of batches; types that are not given are guessed from the first."""
-    return pyarrow.csv.open_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(use_threads=False),  # else a failure does not know its row
-        convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=columns),
-    )
+    try:
+        return pyarrow.csv.open_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=BLOCK
+            ),  # threads lose the row of a failure
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=columns),
+        )
+    except pa.ArrowInvalid as error:
+        if "cannot infer number of columns" not in str(error) or path.stat().st_size < BLOCK:
+            raise
+        raise DataError(
+            "its first line is longer than 1 MiB: that is more columns than one detector can take; write the channels "
+            "of one machine, or of one group, to a file of their own"
+        ) from error
 
 
 def _type(column: pa.Field) -> pa.DataType:
@@ -67,7 +78,7 @@ def _check(start: pa.RecordBatch, mapping: FrameMapping) -> None:
         if column.name == TIMESTAMP:
             if times.parse(texts[0].strip(), times.zone(mapping.timezone)) is None:
                 raise DataError(f"line 2: timestamp {texts[0]!r} is neither ISO 8601 nor a whole number")
-        elif mapping.channels is None or column.name in (*mapping.channels, LABEL):
+        elif mapping.channels is None or column.name in (*mapping.channels, mapping.label or LABEL):
             line, text = next((line, text) for line, text in enumerate(texts, start=2) if not _is_number(text))
             raise DataError(_text_at(column.name, line, text))
 

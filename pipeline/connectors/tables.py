@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from pipeline.connectors import csv_file
 from pipeline.exceptions import DataError
-from pipeline.formats.frames import TIMESTAMP, FrameDecoder, FrameMapping, Layout
+from pipeline.formats.frames import TIMESTAMP, FrameDecoder, FrameMapping, Layout, label_values
 from pipeline.records import Clock, Decoded, Flags, Floats, Ints, Readings, Reason, Rejected, join
 
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
@@ -165,6 +165,7 @@ class TableHistory:
     at: Ints  # (T,)
     values: Floats  # (T, C) NaN where missing
     missing: Flags  # (T, C)
+    labels: Floats | None = None  # (T,) of the column that was asked for, NaN where it is null
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ class Histories:
 def read_histories(tables: Tables) -> Histories:
     """All readings of all files in memory, by series; the rows of a series in several files follow each other."""
     parts: dict[str, list[Readings]] = {}
+    labels: dict[str, list[Floats]] = {}
+    asked = tables.mapping.label
     counts: Counter[Reason] = Counter()
     example: str | None = None
     for file, batch, decoded in tables.decoded():
@@ -189,13 +192,20 @@ def read_histories(tables: Tables) -> Histories:
             example = _shown(file, batch, decoded.rejected[0])
         for name, rows in _by_series(decoded.readings):
             parts.setdefault(name, []).append(decoded.readings[rows])
+            if asked is not None:
+                labels.setdefault(name, []).append(label_values(batch, asked)[decoded.rows[rows]])
     if not parts:
         raise DataError(f"{tables.files[0].path}: no row is a reading; the first: {example}")
     whole = {name: join(readings) for name, readings in parts.items()}
     return Histories(
         clock=tables.clock,
         channels=tables.channels,
-        series=tuple(TableHistory(name, each.at, each.values, each.missing) for name, each in whole.items()),
+        series=tuple(
+            TableHistory(
+                name, each.at, each.values, each.missing, np.concatenate(labels[name]) if name in labels else None
+            )
+            for name, each in whole.items()
+        ),
         rejected=counts,
         example=example,
     )

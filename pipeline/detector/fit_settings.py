@@ -32,6 +32,7 @@ class FitSettings:
     carry: int = 4  # chunks in a row through which state is carried
     batch: int = 16  # chunks side by side
     profile: Profile = "full"  # fast: without the views that look back, cheaper and less able
+    trim: float = 0.0  # at most this share of a fit part, its oddest spans, is dropped and the rest learnt anew
     seed: int = 0
     device: str = "auto"  # cuda when there is one, else cpu
     roles: Mapping[str, Role] = field(default_factory=dict)  # of channels, where the rule of two values is not wanted
@@ -57,5 +58,7 @@ class FitSettings:
             raise ValueError(f"profile is {self.profile!r}: fast or full is needed")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}: a share from 0 up to, not including, 1 is needed")
+        if not 0 <= self.trim <= 0.1:
+            raise ValueError(f"trim is {self.trim}: a share of the fit part from 0 to 0.1 is needed")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}: a positive number is needed")

@@ -33,12 +33,18 @@ class Layout:
     channels: tuple[str, ...]  # in the order of the values
     series: bool  # there is a column that names the series
     label: bool
+    label_column: str = LABEL
     unread: tuple[str, ...] = ()  # columns left out: ignored, or not among the channels asked for
 
     @property
     def columns(self) -> list[str]:
         """The columns that are read, in the order in which they are handed on."""
-        return [TIMESTAMP, *([SERIES] if self.series else []), *self.channels, *([LABEL] if self.label else [])]
+        return [
+            TIMESTAMP,
+            *([SERIES] if self.series else []),
+            *self.channels,
+            *([self.label_column] if self.label else []),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,14 @@ class FrameMapping:
     ignore: tuple[str, ...] = ()  # left out where they occur
     timezone: str = "UTC"  # of times without one
     unit: times.Unit | None = None  # of a timestamp that is a number; None: a whole number is a sample number
+    label: str | None = None  # this column has the labels and must be there; None: `label`, where it is there
 
     def __post_init__(self) -> None:
         for name in (TIMESTAMP, SERIES, LABEL):
             if name in (self.channels or ()):
                 raise ValueError(f"channels has {name!r}: that column is never a channel")
+        if self.label in (TIMESTAMP, SERIES, *(self.channels or ()), *self.ignore):
+            raise ValueError(f"label is {self.label!r}, which is something else already: name the column of the labels")
         repeated = [name for name, count in Counter(self.channels or ()).items() if count > 1]
         if repeated:
             raise ValueError(f"channels has {repeated[0]!r} twice")
@@ -71,23 +80,30 @@ class FrameMapping:
             raise DataError(f"column {repeated[0]!r} occurs twice: rename one of them")
         if TIMESTAMP not in names:
             raise DataError(f"there is no column {TIMESTAMP!r} among {_listed(names)}: rename the column of the times")
-        special = (TIMESTAMP, SERIES, LABEL)
-        offered = [name for name in names if name not in special and name not in self.ignore]
+        label_column = self.label or LABEL
+        if self.label is not None and self.label not in names:
+            raise DataError(f"there is no column {self.label!r} for labels among {_listed(names)}: name another one")
+        special = {TIMESTAMP, SERIES, LABEL, label_column}
+        left_out = special.union(self.ignore)
+        offered = [name for name in names if name not in left_out]
         channels = tuple(offered) if self.channels is None else self.channels
         _check_channels(names, offered, channels)
-        label = LABEL in names and LABEL not in self.ignore
-        _check_numeric(schema, [*channels, *([LABEL] if label else [])])
+        label = label_column in names and label_column not in self.ignore
+        _check_numeric(schema, [*channels, *([label_column] if label else [])])
+        read = special.union(channels)
         return Layout(
             clock=_clock(schema.field(TIMESTAMP).type, self.unit),
             channels=channels,
             series=SERIES in names and SERIES not in self.ignore,
             label=label,
-            unread=tuple(name for name in names if name not in special and name not in channels),
+            label_column=label_column,
+            unread=tuple(name for name in names if name not in read),
         )
 
 
 def _check_channels(names: list[str], offered: list[str], channels: tuple[str, ...]) -> None:
-    absent = [name for name in channels if name not in offered]
+    there = set(offered)
+    absent = [name for name in channels if name not in there]
     if absent:
         raise DataError(
             f"the channels {_listed(absent)} are not there: asked for {_listed(channels)}, "
@@ -264,8 +280,13 @@ def _from_moments(column: pa.Array, local: Any) -> tuple[Ints, Flags]:
 
 def labels(table: pa.Table | pa.RecordBatch) -> tuple[Flags, Flags]:
     """Known anomalies (N,), and where it is known whether a row is one (N,): a label may be null."""
-    known = _floats(_column(table, LABEL))
+    known = label_values(table, LABEL)
     return known > 0, ~np.isnan(known)
+
+
+def label_values(table: pa.Table | pa.RecordBatch, column: str) -> Floats:
+    """The numbers of a column of labels (N,), NaN where it is null."""
+    return _floats(_column(table, column))
 
 
 def table_of(frame: Any) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,21 @@ from pipeline.detector.calendar import CALENDAR_INPUTS, calendar_inputs
 from pipeline.detector.detector import Channel, Detector
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import DataError
-from pipeline.formats.frames import FrameDecoder, FrameMapping, table_of
-from pipeline.records import Clock, Readings
+from pipeline.formats.frames import FrameDecoder, FrameMapping, label_values, table_of
+from pipeline.records import Clock, Floats, Readings
 from pipeline.training.calibrating import calibrated
 from pipeline.training.chunks import Chunks, Rows, Segment, rows_on
+from pipeline.training.doubts import doubts_of
 from pipeline.training.export import export
 from pipeline.training.forecasting import LONGEST_WINDOW, ForecastCourse
 from pipeline.training.history import Grid, History, parts_of
+from pipeline.training.labels import labelled
 from pipeline.training.looking_back import look_back
 from pipeline.training.loop import Plan, Progress, drawing_from, pick_device, train
-from pipeline.training.preparing import NO_PERIOD, Fitted, fingerprint, prepared, roles_of
+from pipeline.training.preparing import NO_PERIOD, Fitted, fingerprint, labelled_in, prepared, roles_of
 from pipeline.training.resume import Resume
+from pipeline.training.size import check_size
+from pipeline.training.trimming import trimming
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +59,24 @@ def fit(
     ignore: Sequence[str] = (),
     settings: FitSettings | None = None,
     name: str = "series",
+    label: str | None = None,
 ) -> Detector:
     """Learn what is normal from a frame of pandas or a table of pyarrow.
 
     The frame has a column `timestamp` (times, or whole numbers as a sample number), one column a channel, and, where it
-    holds several series, `series`; rows of a series stand in the order of time. `label` is never read. DataError where
-    a column is not numeric, a row is no reading, or the history is too short.
+    holds several series, `series`; rows of a series stand in the order of time. `label` names a column of known
+    anomalies (1, else 0 or null), from which nothing is learnt; without it a column `label` is never read. DataError
+    where a column is not numeric, a row is no reading, or the history is too short.
     """
     table = table_of(frame)
-    mapping = FrameMapping(tuple(channels) if channels else None, tuple(ignore))
+    mapping = FrameMapping(tuple(channels) if channels else None, tuple(ignore), label=label)
     layout = mapping.layout(table.schema)
     decoded = FrameDecoder(mapping, layout).decode(table, name)
     if decoded.rejected:
         first = decoded.rejected[0]
         raise DataError(f"row {first.row} of the frame is no reading: {first.detail}; mend or drop it")
-    steps = fitting(histories_of(decoded.readings), layout.channels, layout.clock, settings or FitSettings())
+    labels = None if label is None else label_values(table, label)[decoded.rows]
+    steps = fitting(histories_of(decoded.readings, labels), layout.channels, layout.clock, settings or FitSettings())
     while True:
         try:
             next(steps)
@@ -78,14 +85,18 @@ def fit(
             return detector
 
 
-def histories_of(readings: Readings) -> list[History]:
-    """Readings by series, in the order of their first ones."""
+def histories_of(readings: Readings, labels: Floats | None = None) -> list[History]:
+    """N readings by series, in the order of their first ones; `labels` (N,) are those of labels.py."""
     if not len(readings):
         return []
     order = np.argsort(readings.series, kind="stable")
     borders = np.flatnonzero(np.diff(readings.series[order])) + 1
-    parts = [readings[rows] for rows in sorted(np.split(order, borders), key=lambda rows: int(rows[0]))]
-    return [History(part.names[part.series[0]], part.at, part.values, part.missing) for part in parts]
+    histories = []
+    for rows in sorted(np.split(order, borders), key=lambda rows: int(rows[0])):
+        part = readings[rows]
+        history = History(part.names[part.series[0]], part.at, part.values, part.missing)
+        histories.append(history if labels is None else labelled(history, labels[rows]))
+    return histories
 
 
 def fitting(
@@ -102,28 +113,30 @@ def fitting(
     """
     if settings.calendar and clock == "index":
         raise DataError("calendar inputs need times; these timestamps are sample numbers")
+    check_size(len(channels), settings)
     ready = prepared(histories, channels)
-    roles = roles_of(ready, channels, settings)
-    begun = seconds()
-    trained = yield from _training(ready, len(channels), settings, seconds, resume)
+    roles_of(ready, channels, settings)  # refuses settings that leave nothing to score, before anything is learnt
+
+    def learn(series: Sequence[Fitted], resume: Resume | None) -> Generator[Progress, None, Trained]:
+        return _training(series, len(channels), settings, seconds, resume)
+
+    def bare(trained: Trained, series: Sequence[Fitted]) -> Detector:
+        return _uncalibrated(trained, series, channels, clock, settings)
+
+    begun, trimmed = seconds(), None
+    if settings.trim:
+        ready, trained, trimmed = yield from trimming(ready, settings.trim, learn, bare, resume)
+    else:
+        trained = yield from learn(ready, resume)
+    detector = bare(trained, ready)
+    figures = _figures(histories, ready, detector.channels, trained, seconds() - begun)
+    figures["doubts"] = [doubt.figures() for doubt in doubts_of(ready, detector.channels, clock)]
+    if trimmed is not None:
+        figures["trim"] = trimmed.figures(ready, settings.trim)
     whole = [series for series in ready if series.calibrates]
-    scored = np.array([channel.role == "sensor" for channel in roles])
-    steps, periods = [series.step for series in whole], [s.period for s in whole if s.period != NO_PERIOD]
-    period = int(np.median(periods)) if periods else NO_PERIOD
-    back = look_back(whole, scored, period, settings.max_gap) if settings.profile == "full" else None
-    detector = Detector(
-        channels=roles,
-        clock=clock,
-        step=int(np.median(steps)),
-        regular=sum(series.regular for series in whole) * 2 > len(whole),
-        period=period,
-        settings=settings,
-        engine=export(trained.network),
-        past=back.past if back else None,
-        memory=back.memory if back else None,
-        components=back.components if back else None,
-        figures=_figures(histories, ready, roles, trained, seconds() - begun),
-    )
+    detector = replace(detector, figures=figures)
+    if settings.profile == "full" and (back := look_back(whole, detector.scored, detector.period, settings.max_gap)):
+        detector = replace(detector, past=back.past, memory=back.memory, components=back.components)
     calibrating = calibrated(detector, whole)
     done, total = 0, sum(len(series.history) for series in whole)
     while True:
@@ -133,6 +146,23 @@ def fitting(
             complete: Detector = end.value
             return complete
         yield Calibrating(done, total)
+
+
+def _uncalibrated(
+    trained: Trained, ready: Sequence[Fitted], channels: Sequence[str], clock: Clock, settings: FitSettings
+) -> Detector:
+    """What was learnt, before it is known what errors are normal."""
+    whole = [series for series in ready if series.calibrates]
+    steps, periods = [series.step for series in whole], [s.period for s in whole if s.period != NO_PERIOD]
+    return Detector(
+        channels=roles_of(ready, channels, settings),
+        clock=clock,
+        step=int(np.median(steps)),
+        regular=sum(series.regular for series in whole) * 2 > len(whole),
+        period=int(np.median(periods)) if periods else NO_PERIOD,
+        settings=settings,
+        engine=export(trained.network),
+    )
 
 
 def _training(
@@ -202,6 +232,7 @@ def _figures(
         "short_series": [series.history.name for series in ready if not series.calibrates],
         "unused_series": [history.name for history in histories if history.name not in used],
         "left_out": sum(series.left_out for series in ready),
+        "labelled": sum(labelled_in(history) for history in histories),
         "irregular_series": sum(not series.regular for series in ready),
         "periods": dict(Counter(series.period for series in ready).most_common(5)),
         "roles": dict(Counter(channel.role for channel in roles)),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.exceptions import DataError
 from pipeline.monitor.timeline import steps_since
 from pipeline.records import Flags, Floats, Ints
 
@@ -26,17 +27,23 @@ class History:
     at: Ints  # (T,) microseconds since 1970 UTC, or sample numbers
     values: Floats  # (T, C)
     missing: Flags  # (T, C)
+    labelled: Flags | None = None  # (T,) known anomalies, which nothing is learnt from; None: there are no labels
 
     def __len__(self) -> int:
         return len(self.at)
 
     def __getitem__(self, rows: slice | Flags) -> History:
-        return History(self.name, self.at[rows], self.values[rows], self.missing[rows])
+        labelled = None if self.labelled is None else self.labelled[rows]
+        return History(self.name, self.at[rows], self.values[rows], self.missing[rows], labelled)
 
 
 def in_order(history: History) -> History:
-    """The readings that are neither late nor duplicates nor missing altogether: those that a monitor would take."""
-    there = history[np.asarray((~history.missing).any(axis=1))]
+    """The readings that are neither late nor duplicates nor missing altogether: those that a monitor would take.
+
+    Nor labelled: a known anomaly is as if it had not come, and leaves a gap.
+    """
+    taken = (~history.missing).any(axis=1)
+    there = history[np.asarray(taken if history.labelled is None else taken & ~history.labelled)]
     if not len(there):
         return there
     newest = np.maximum.accumulate(there.at)
@@ -51,6 +58,13 @@ class Parts:
     validation_begin: int
     fit_end: int
     calibration_begin: int
+
+    def __post_init__(self) -> None:
+        if not self.train_end <= self.validation_begin <= self.fit_end <= self.calibration_begin:
+            raise DataError(
+                f"the parts of the history overlap ({self}): readings that were learnt from would calibrate, and every "
+                "score would be too high; give a longer history"
+            )
 
 
 def parts_of(rows: int) -> Parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pipeline.detector.detector import Channel
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.scaling import learn_scaling, scale
 from pipeline.exceptions import DataError
-from pipeline.records import Floats
+from pipeline.records import Flags, Floats
 from pipeline.training.history import SHORTEST, Grid, History, in_order, on_grid, parts_of, period_of, step_of
 
 NO_PERIOD = 64  # readings: the span of the slow error of a series without a period
@@ -30,16 +30,33 @@ class Fitted:
     regular: bool
     period: int  # readings
     left_out: int  # readings that were late, repeated or missing altogether
+    trimmed: Flags | None = None  # (T,) readings of the fit part that nothing is learnt from: trimming.py
 
     @property
     def calibrates(self) -> bool:
         """It is long enough to be calibrated; a shorter one only lends itself to the network."""
         return len(self.history) >= SHORTEST
 
+    @property
+    def learnt(self) -> History:
+        """Its history as training sees it: what was trimmed is missing, in place."""
+        if self.trimmed is None:
+            return self.history
+        return replace(self.history, missing=self.history.missing | self.trimmed[:, None])
+
+    @property
+    def fit_part(self) -> History:
+        """What may be learnt from: nothing that calibrates."""
+        return self.learnt[: parts_of(len(self.history)).fit_end]
+
     def grid(self, max_gap: int) -> Grid:
         """Its readings as the network learns from them."""
         z = scale(self.history.values, self.mean, self.spread)
-        return on_grid(self.history.at, z, self.history.missing, self.step, self.regular, max_gap)
+        return on_grid(self.history.at, z, self.learnt.missing, self.step, self.regular, max_gap)
+
+    def without(self, trimmed: Flags) -> Fitted:
+        """The same series, found out about anew without these readings (T,)."""
+        return _prepared(self.history, self.left_out, trimmed)
 
 
 def prepared(histories: Sequence[History], channels: Sequence[str]) -> list[Fitted]:
@@ -54,12 +71,26 @@ def prepared(histories: Sequence[History], channels: Sequence[str]) -> list[Fitt
     taken = [in_order(history) for history in histories]
     longest = max(taken, key=len)
     if len(longest) < SHORTEST:
+        known = sum(labelled_in(history) for history in histories)
+        besides = f" besides {known:,} labelled ones" if known else ""
         raise DataError(
-            f"{longest.name} has {len(longest)} readings in order; at least {SHORTEST} are needed to "
-            f"learn what is normal for {', '.join(channels)}: give a longer history"
+            f"{longest.name} has {len(longest)} readings in order{besides}; "
+            f"at least {SHORTEST} are needed to learn what is normal for {_listed(channels)}: give a longer history"
         )
     pairs = zip(histories, taken, strict=True)
-    return [_prepared(part, len(history) - len(part)) for history, part in pairs if len(part) > 1]
+    return [
+        _prepared(part, len(history) - labelled_in(history) - len(part)) for history, part in pairs if len(part) > 1
+    ]
+
+
+def labelled_in(history: History) -> int:
+    """How many readings are known anomalies."""
+    return 0 if history.labelled is None else int(history.labelled.sum())
+
+
+def _listed(channels: Sequence[str]) -> str:
+    """Names for a message: all of a few, the first of many."""
+    return ", ".join(channels[:12]) + (f" and {len(channels) - 12} more" if len(channels) > 12 else "")
 
 
 def _check_order(history: History) -> None:
@@ -75,14 +106,16 @@ def _check_order(history: History) -> None:
         )
 
 
-def _prepared(taken: History, left_out: int) -> Fitted:
+def _prepared(taken: History, left_out: int, trimmed: Flags | None = None) -> Fitted:
     """One history in order, of two readings and more."""
     fit = taken[: parts_of(len(taken)).fit_end]
+    if trimmed is not None:
+        fit = replace(fit, missing=fit.missing | trimmed[: len(fit), None])
     step, regular = step_of(fit.at if len(fit) > 1 else taken.at)
     mean, spread = learn_scaling(fit.values, fit.missing)
     z = np.where(fit.missing, 0.0, scale(fit.values, mean, spread))
     period = int(np.clip(period_of(z) or NO_PERIOD, *PERIODS))
-    return Fitted(taken, mean, spread, step, regular, period, left_out)
+    return Fitted(taken, mean, spread, step, regular, period, left_out, trimmed)
 
 
 def roles_of(fitted: Sequence[Fitted], channels: Sequence[str], settings: FitSettings) -> tuple[Channel, ...]:
@@ -95,7 +128,7 @@ def roles_of(fitted: Sequence[Fitted], channels: Sequence[str], settings: FitSet
         raise DataError(f"a role is given to {', '.join(unknown)}; the channels are {', '.join(channels)}")
     lively = np.zeros(len(channels), bool)
     for series in fitted:
-        fit = series.history[: parts_of(len(series.history)).fit_end]
+        fit = series.fit_part
         for index in np.flatnonzero(~lively):
             lively[index] = len(np.unique(fit.values[~fit.missing[:, index], index])) > 2
     if not lively.any():
@@ -113,6 +146,7 @@ def fingerprint(histories: Sequence[History]) -> str:
     sha = hashlib.sha256()
     for history in histories:
         sha.update(f"{history.name} {history.values.shape}".encode())
-        for array in (history.at, np.where(history.missing, 0.0, history.values), history.missing):
+        labelled = () if history.labelled is None else (history.labelled,)
+        for array in (history.at, np.where(history.missing, 0.0, history.values), history.missing, *labelled):
             sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.exceptions import DataError
 from pipeline.formats import times
-from pipeline.formats.frames import FrameDecoder, FrameMapping, frame_of, labels, readings_of, table_of
+from pipeline.formats.frames import FrameDecoder, FrameMapping, frame_of, label_values, labels, readings_of, table_of
 from pipeline.records import Reason
 
 NOON = 1_387_214_700_000_000  # 2013-12-16T17:25:00Z
@@ -269,3 +269,16 @@ def test_readings_written_as_a_frame_read_back_equal(clock, rng):
     assert after.at.tolist() == before.at.tolist()
     np.testing.assert_array_equal(after.values, before.values)
     np.testing.assert_array_equal(after.series, before.series)
+
+
+def test_a_column_asked_for_as_labels_is_no_channel_and_must_be_there():
+    table = pa.table({"timestamp": [1, 2], "temp": [1.0, 2.0], "fault": [0, None], "label": [1, 1]})
+    layout = FrameMapping(label="fault").layout(table.schema)
+
+    assert layout.channels == ("temp",)
+    assert layout.columns == ["timestamp", "temp", "fault"]
+    assert label_values(table, "fault").tolist() == pytest.approx([0, np.nan], nan_ok=True)
+    with pytest.raises(DataError, match="there is no column 'odd' for labels among timestamp, temp, fault, label"):
+        FrameMapping(label="odd").layout(table.schema)
+    with pytest.raises(ValueError, match="label is 'temp', which is something else already"):
+        FrameMapping(channels=("temp",), label="temp")
