@@ -67,12 +67,12 @@ def run(rule: Rule, x: Floats, p: float, start: Floats, step: Floats, floor: Flo
         if above.any():
             exceeds[t] = above
             highest = np.where(above, np.maximum(highest, now), highest)
-            jump = boosted * (1 - p)
+            jump = boosted
             if rule.margin is not None:
                 end = (now if rule.own else highest) + rule.margin * step
                 jump = np.where(owed <= rule.room, np.minimum(jump, np.maximum(end - bar, 0.0)), jump)
             size = np.where(above, jump, size)
-            bar = np.where(above, bar + jump, bar - sink)
+            bar = np.where(above, bar + jump * (1 - p), bar - sink)
         else:
             bar = bar - sink
         bar = np.maximum(bar, floor)
@@ -192,7 +192,7 @@ def recorded(folder: Path, p: float) -> None:
             first = [np.array([value]) for value in (own.start_of_bar(p), own.step, own.floor)]
             exceeds = run(rule, x[:, None], p, *first)[0][:, 0]
             near = np.convolve(label, np.ones(201), "same") > 0
-            if (~near).sum() >= 10 / p or (~near).sum() >= 200 and p >= 1e-3:
+            if (~near).sum() >= 10 / p or ((~near).sum() >= 200 and p >= 1e-3):
                 ratios.append(exceeds[~near].mean() / p)
             edges = np.diff(np.concatenate(([0], label.astype(int), [0])))
             stretches = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
