@@ -1,5 +1,7 @@
 """A budget of incidents: what it lets through, where its periods begin, and that it survives a restart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -159,3 +161,32 @@ def test_a_value_out_of_its_range_is_never_held_back_by_the_budget():
     alerts, _ = run(Policy(PROMISE, bar="static", channels=rules, budget=Budget(1)), readings)
 
     assert [alert.because for alert in alerts if alert.event == "raised"] == ["range"] * 4
+
+
+def test_what_one_partition_spends_does_not_depend_on_how_another_is_read_between():
+    readings = jumping((*NAMES, "saw", "press", "kiln"))
+    partition = (readings.series % 2).astype(readings.partition.dtype)
+    readings = replace(readings, partition=partition)
+    mixed, halves = run(TIGHT, readings)[0], [run(TIGHT, readings[partition == half])[0] for half in (0, 1)]
+    later = run(TIGHT, readings[np.argsort(partition, kind="stable")])[0]
+
+    for half in (0, 1):
+        assert [alert for alert in mixed if alert.partition == half] == halves[half]
+        assert [alert for alert in later if alert.partition == half] == halves[half]
+        assert any(alert.event == "budget_spent" for alert in halves[half])
+
+
+def test_a_partition_takes_what_it_spent_along_to_another_process():
+    readings = jumping((*NAMES, "saw", "press", "kiln"))
+    readings = replace(readings, partition=(readings.series % 2).astype(readings.partition.dtype))
+    middle = len(readings) // 2
+    here, there = Monitor(unmoved(), TIGHT), Monitor(unmoved(), TIGHT)
+    said = here.observe(readings[:middle])[1]
+    there.restore(here.snapshot(1))
+    here.drop(1)
+    rest = readings[middle:]
+    said += here.observe(rest[rest.partition == 0])[1] + there.observe(rest[rest.partition == 1])[1]
+    whole = run(TIGHT, readings)[0]
+
+    for half in (0, 1):
+        assert [a for a in said if a.partition == half] == [a for a in whole if a.partition == half]
