@@ -44,7 +44,7 @@ RULES = (
     Rule("highest + .1, no limit", margin=0.1),
     Rule("own x + .1, room 2", margin=0.1, own=True, room=2.0),
     Rule("highest + .5, room 2", margin=0.5, room=2.0),
-    Rule("repay", repay=True),
+    Rule("repay (0008)", repay=True),
     Rule("repay, highest + .5, room 2", repay=True, margin=0.5, room=2.0),
     Rule("repay a step at least", repay=True, least=1.0),
     Rule("the same, highest + .1, room 2", repay=True, least=1.0, margin=0.1, room=2.0),
@@ -176,29 +176,40 @@ def table(p: float, seed: int = 0) -> None:
 
 def recorded(folder: Path, p: float) -> None:
     """Every rule on recorded streams: the ratio away from labels, and the labelled stretches in which one exceeds."""
-    print(f"\n## {folder.name}, p = {p:g}")
-    print("| rule | streams | within twice | median ratio | labelled stretches found |")
-    print("|---" * 5 + "|")
+    streams_, labels, fitted = [], [], []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as file:
+            taken = dict(file)
+        scored = taken["outcome"] == Outcome.SCORED if "outcome" in taken else np.ones(len(taken["fused"]), bool)
+        x = taken["fused"][scored]
+        streams_.append(x)
+        labels.append(taken["label"][scored].astype(bool) if "label" in taken else np.zeros(len(x), bool))
+        sample = taken.get("calibration", x[: len(x) // 5])
+        fitted.append(calibrate(np.ones(1), np.ones(1), np.ones((2, 1)), sample))
+    side_by_side = np.full((max(map(len, streams_)), len(streams_)), -np.inf)  # below every bar after its end
+    for column, x in enumerate(streams_):
+        side_by_side[: len(x), column] = x
+    first = [np.array(each) for each in zip(*((f.start_of_bar(p), f.step, f.floor) for f in fitted), strict=True)]
+    print(f"\n## {folder.name}, p = {p:g}, series of 10 / p normal readings or more; the others pooled")
+    print("| rule | series | within twice | median ratio | ratio of the others | labelled stretches found |")
+    print("|---" * 6 + "|")
     for rule in RULES:
-        ratios, hits = [], []
-        for path in sorted(folder.glob("*.npz")):
-            with np.load(path) as file:
-                taken = dict(file)
-            scored = taken["outcome"] == Outcome.SCORED if "outcome" in taken else np.ones(len(taken["fused"]), bool)
-            x = taken["fused"][scored]
-            label = taken["label"][scored].astype(bool) if "label" in taken else np.zeros(len(x), bool)
-            sample = taken.get("calibration", x[: len(x) // 5])
-            own = calibrate(*[np.ones(1)] * 2, np.ones((2, 1)), sample)
-            first = [np.array([value]) for value in (own.start_of_bar(p), own.step, own.floor)]
-            exceeds = run(rule, x[:, None], p, *first)[0][:, 0]
-            near = np.convolve(label, np.ones(201), "same") > 0
-            if (~near).sum() >= 10 / p or ((~near).sum() >= 200 and p >= 1e-3):
-                ratios.append(exceeds[~near].mean() / p)
+        exceeds = run(rule, side_by_side, p, *first)[0]
+        ratios, few, hits = [], [], []
+        for column, label in enumerate(labels):
+            mine = exceeds[: len(label), column]
+            normal = ~(np.convolve(label, np.ones(201), "same")[: len(label)] > 0)  # 100 readings from a label
+            (ratios if normal.sum() >= 10 / p else few).append(mine[normal] / p)
             edges = np.diff(np.concatenate(([0], label.astype(int), [0])))
             stretches = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
-            hits += [bool(exceeds[begin:end].any()) for begin, end in stretches]
-        kept, recall = np.array(ratios or [np.nan]), np.mean(hits) if hits else np.nan
-        print(f"| {rule.name} | {len(ratios)} | {(kept <= 2).mean():.2f} | {np.median(kept):.2f} | {recall:.2f} |")
+            hits += [bool(mine[begin:end].any()) for begin, end in stretches]
+        own = np.array([each.mean() for each in ratios])
+        figures = (own <= 2, own, np.concatenate([*few, np.zeros(0)]), np.array(hits))
+        mean, middle, pooled, recall = (
+            f"{value(each):.2f}" if len(each) else "-"
+            for value, each in zip((np.mean, np.median, np.mean, np.mean), figures, strict=True)
+        )
+        print(f"| {rule.name} | {len(own)} | {mean} | {middle} | {pooled} | {recall} |", flush=True)
 
 
 if __name__ == "__main__":
