@@ -7,6 +7,6 @@ this package brings neither torch nor pandas.
 from pipeline.bundle import load, save
 from pipeline.detector.detector import Detector
 from pipeline.monitor.monitor import Monitor
-from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
+from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Policy
 
-__all__ = ["ChannelRule", "Detector", "FalseAlarms", "Monitor", "Policy", "load", "save"]
+__all__ = ["Budget", "ChannelRule", "Detector", "FalseAlarms", "Monitor", "Policy", "load", "save"]

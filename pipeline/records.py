@@ -21,7 +21,7 @@ Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
 Clock = Literal["time", "index"]  # microseconds since 1970 UTC, or a sample number of step 1
-Event = Literal["raised", "updated", "cleared"]
+Event = Literal["raised", "updated", "cleared", "budget_spent"]
 Severity = Literal["warning", "critical"]
 Because = Literal["point", "sustained", "range"]
 Closing = Literal["calm", "gap"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,11 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
         "series": len(findings.series),
         "outcomes": dict(findings.outcomes),
         "invalid": dict(findings.invalid),
-        "policy": {"bar": monitor.policy.bar, "clear_after": monitor.policy.clear_after},
+        "policy": {
+            "bar": monitor.policy.bar,
+            "clear_after": monitor.policy.clear_after,
+            "budget": None if (budget := monitor.policy.budget) is None else asdict(budget),
+        },
         "target": tally.target,
         "target_is_finer_than_calibration": tally.target < finest,
         "at_target": _rates(tally, detector),

@@ -83,6 +83,9 @@ def _urgency(alert: Alert) -> str:
 def _ongoing(alert: Alert) -> list[str]:
     """The parts of the sentence while the incident is open."""
     return [
+        "the budget of alerts is spent with this one: until its period ends, only a higher score raises"
+        if alert.event == "budget_spent"
+        else "",
         "a value is out of its valid range" if alert.because == "range" else "",
         _reading(alert.channels[0], _when(alert.at, alert.clock)),
         _rarity(alert) and _rarity(alert) + _lasting(alert),

@@ -2,7 +2,8 @@
 
 The bar tracks a quantile of the fused error x online, so that the promised share of exceedances is kept when a stream
 is not like its history (Gibbs and Candes 2021; Angelopoulos et al. 2023). The promise is one-sided: the bar never sinks
-below what is common in calibration.
+below what is common in calibration. A jump is paid back in as many readings as one exceedance is promised for, whatever
+its size: the first ones are large, and would else blind a series for thrice as long (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipeline.records import Flags, Floats, Ints
 PROBABILITY_WITHOUT_WEEKS = 1e-4  # the default of an index clock or an irregular series
 LARGEST_DEFAULT = 0.05  # of the default where steps are days: the bar never sinks below the 95 % quantile
 LARGEST = 0.49  # of a rate that was asked for, for the series with the longest steps
-BOOST, BOOST_READINGS = 2.0, 200.0  # the first steps are thrice as large, fading over the first readings
+BOOST, BOOST_READINGS = 2.0, 200.0  # the first jumps are thrice as large, fading over the first readings
 
 
 def promised(policy: Policy, detector: Detector) -> FalseAlarms:
@@ -38,11 +39,12 @@ class Bars(Columns):
     bar: Floats  # (S,) in x
     scored: Ints  # (S,) readings
     exceeded: Ints  # (S,) readings
+    jump: Floats  # (S,) in x, the step at the last exceedance; 0 where there was none
 
 
 def no_bars() -> Bars:
     """Columns without a row."""
-    return Bars(np.zeros(0, bool), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    return Bars(np.zeros(0, bool), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 class Decision:
@@ -110,7 +112,9 @@ class Decision:
             above = x > bar
             compared[row], exceeds[row] = bar, above
             if self._moves:
-                step = self._step[own] * (1 + BOOST / (1 + count / BOOST_READINGS))
+                if above:
+                    bars.jump[slot] = self._step[own] * (1 + BOOST / (1 + count / BOOST_READINGS))
+                step = float(bars.jump[slot]) or self._step[own]  # a jump is paid back in 1 / promise readings
                 bars.bar[slot] = max(bar + step * (above - promise), self._floor[own])
             bars.scored[slot] = count + 1
             bars.exceeded[slot] += above

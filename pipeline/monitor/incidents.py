@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.detector.detector import Detector
+from pipeline.monitor.budget import Ledger, Spent
 from pipeline.monitor.policy import ChannelRule, Policy
 from pipeline.monitor.table import Columns
 from pipeline.records import Alert, Closing, Deviation, Event, Flags, Floats, Ints, Outcome, Readings, Scores
@@ -59,9 +60,10 @@ class Judged:
 class Incidents:
     """The life of incidents under one policy."""
 
-    def __init__(self, detector: Detector, policy: Policy, columns: Open, name: str) -> None:
+    def __init__(self, detector: Detector, policy: Policy, columns: Open, spent: Spent, name: str) -> None:
         self._detector = detector
         self._columns = columns
+        self._ledger = Ledger(detector, policy.budget, spent)
         self._clear_after = policy.clear_after
         self._name = name
         self._rules = [policy.channels.get(channel, ChannelRule()) for channel in detector.names]
@@ -82,8 +84,7 @@ class Incidents:
             if judged.reset[row] and columns.open[slot]:
                 events.append(self._close(judged, row, slot, "gap"))
             if judged.scores.outcome[row] <= TAKEN:
-                event = self._take(judged, row, slot, bool(outside[row]))
-                events += [event] if event else []
+                events += self._take(judged, row, slot, bool(outside[row]))
             alert[row] = columns.open[slot]
         return alert, events
 
@@ -96,12 +97,12 @@ class Incidents:
         """Which values (..., C) are outside their valid range; a missing one, NaN, is not."""
         return (values < self._low) | (values > self._high)
 
-    def _take(self, judged: Judged, row: int, slot: int, outside: bool) -> Alert | None:
-        """Raise, follow or clear on one reading; the event, when there is one."""
+    def _take(self, judged: Judged, row: int, slot: int, outside: bool) -> list[Alert]:
+        """Raise, follow or clear on one reading; the events, where there are any."""
         columns, score = self._columns, float(judged.scores.score[row])
         if not columns.open[slot]:
             raises = outside or (judged.scores.exceeds[row] and not self._held_back(judged, row))
-            return self._raise(judged, row, slot, outside) if raises else None
+            return self._raise(judged, row, slot, outside) if raises else []
         columns.contribution[slot] += judged.share[row]
         if score > columns.peak[slot]:
             columns.peak[slot] = score
@@ -110,11 +111,11 @@ class Incidents:
         calm = not outside and self._is_calm(judged, row, slot)
         columns.calm[slot] = columns.calm[slot] + 1 if calm else 0
         if columns.calm[slot] >= self._clear_after:
-            return self._close(judged, row, slot, "calm")
+            return [self._close(judged, row, slot, "calm")]
         if (outside or score >= columns.raised_at[slot] + 1) and not columns.critical[slot]:
             columns.critical[slot] = True
-            return self._event("updated", judged, row, slot)
-        return None
+            return [self._event("updated", judged, row, slot)]
+        return []
 
     def _is_calm(self, judged: Judged, row: int, slot: int) -> bool:
         """Whether a reading is well below the bar at raising; below its own where there was none, in warming."""
@@ -123,7 +124,7 @@ class Incidents:
             return not judged.scores.exceeds[row]
         return float(judged.scores.score[row]) < max(raised_at - 1, raised_at / 2)
 
-    def _raise(self, judged: Judged, row: int, slot: int, outside: bool) -> Alert:
+    def _raise(self, judged: Judged, row: int, slot: int, outside: bool) -> list[Alert]:
         columns, score, bar = self._columns, float(judged.scores.score[row]), float(judged.scores.bar[row])
         columns.open[slot] = True
         columns.start[slot] = columns.peak_at[slot] = judged.readings.at[row]
@@ -133,7 +134,11 @@ class Incidents:
         columns.span[slot] = 0 if outside else judged.span[row]
         columns.contribution[slot] = judged.share[row]
         self.raised["critical" if columns.critical[slot] else "warning"] += 1
-        return self._event("raised", judged, row, slot)
+        at, partition = int(judged.readings.at[row]), int(judged.readings.partition[row])
+        last = self._ledger.take(at, partition, slot, score)
+        return [
+            self._event(event, judged, row, slot) for event in (("raised", "budget_spent") if last else ("raised",))
+        ]
 
     def _close(self, judged: Judged, row: int, slot: int, closing: Closing) -> Alert:
         event = self._event("cleared", judged, row, slot, closing)
@@ -141,14 +146,20 @@ class Incidents:
         return event
 
     def _held_back(self, judged: Judged, row: int) -> bool:
-        """Whether the rules leave less than half of an exceeding reading's error standing; counted by rule."""
+        """Whether the rules leave less than half of an exceeding reading's error standing, or the budget is spent.
+
+        Counted by rule.
+        """
         held: dict[str, float] = defaultdict(float)
         for channel, rule in enumerate(self._rules):
             expected = float(judged.scores.expected[row, channel])
             change = float(judged.readings.values[row, channel]) - expected
             held[ignored_by(rule, change, expected)] += float(judged.share[row, channel])
         if held.pop("", 0.0) >= 0.5 or not held:
-            return False
+            readings, score = judged.readings, float(judged.scores.score[row])
+            if self._ledger.allows(int(readings.at[row]), int(readings.partition[row]), score):
+                return False
+            held = {"budget": 1.0}
         self.held_back[max(held, key=lambda reason: held[reason])] += 1
         return True
 

@@ -16,6 +16,7 @@ from pipeline.detector.fusion import fuse, levels, opinions
 from pipeline.detector.scaling import unscale
 from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
+from pipeline.monitor.budget import Spent, none_spent
 from pipeline.monitor.decision import Bars, Decision, no_bars
 from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
 from pipeline.monitor.policy import Policy
@@ -29,10 +30,10 @@ from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scor
 class Judge:
     """The bar and the incidents under one policy, over columns of its own."""
 
-    def __init__(self, detector: Detector, policy: Policy, bars: Bars, columns: Open, name: str) -> None:
+    def __init__(self, detector: Detector, policy: Policy, bars: Bars, columns: Open, spent: Spent, name: str) -> None:
         self.bars = bars
         self.decision = Decision(detector, policy, bars)
-        self.incidents = Incidents(detector, policy, columns, name)
+        self.incidents = Incidents(detector, policy, columns, spent, name)
         self._rarity = detector.rarity
 
     def judge(self, judged: Judged, slots: Ints, steps: Ints, regular: Flags) -> tuple[Scores, list[Alert]]:
@@ -79,12 +80,13 @@ class Monitor:
         self.policy = policy or Policy()
         check_channels(self.policy, detector)
         self._fresh = fresh
-        asides = [(no_bars(), none_open(len(detector.channels))) for _ in what_if]
-        self._slots = Slots(detector, aside=[columns for pair in asides for columns in pair])
+        asides = [(no_bars(), none_open(len(detector.channels)), none_spent()) for _ in what_if]
+        self._slots = Slots(detector, aside=[columns for three in asides for columns in three])
         self._tracks, self._marks, self._table = self._slots.tracks, self._slots.marks, self._slots.table
         self._tracker = Tracker(detector, self._tracks)
-        self._judge = Judge(detector, self.policy, self._slots.bars, self._slots.open, name)
-        self._aside = [Judge(detector, other, *pair, name) for other, pair in zip(what_if, asides, strict=True)]
+        own = (self._slots.bars, self._slots.open, self._slots.spent)
+        self._judge = Judge(detector, self.policy, *own, name)
+        self._aside = [Judge(detector, other, *three, name) for other, three in zip(what_if, asides, strict=True)]
         self._names: Sequence[str] = ()
         self._coded: Flags = np.zeros(0, bool)  # which codes of the names have been looked up
         self._slot_of_code: Ints = np.zeros(0, np.int64)

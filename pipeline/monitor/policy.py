@@ -53,6 +53,31 @@ class ChannelRule:
             raise ValueError(f"valid_range is {self.valid_range}: the first number must be the smaller one")
 
 
+PERIODS = {"hour": 3600 * 1_000_000, "day": 24 * 3600 * 1_000_000, "week": WEEK_MICROSECONDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many incidents a detector may raise in a period of event time before only a new maximum does.
+
+    Periods begin at whole hours, days, and weeks since 1970, UTC; a number is so many samples of an index clock.
+    """
+
+    alerts: int
+    per: Literal["hour", "day", "week"] | int = "day"
+
+    def __post_init__(self) -> None:
+        if self.alerts < 1:
+            raise ValueError(f"alerts is {self.alerts}: a budget needs room for at least one incident")
+        if self.per not in PERIODS and (isinstance(self.per, str) or self.per < 1):
+            raise ValueError(f"per is {self.per!r}: hour, day, week or a positive number of samples is needed")
+
+    @property
+    def length(self) -> int:
+        """Of a period: microseconds, or samples."""
+        return self.per if isinstance(self.per, int) else PERIODS[self.per]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """When an incident is raised and cleared."""
@@ -61,6 +86,7 @@ class Policy:
     bar: Literal["tracking", "static"] = "tracking"
     clear_after: int = 3  # calm readings in a row
     channels: Mapping[str, ChannelRule] = field(default_factory=dict)
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         if self.bar not in ("tracking", "static"):

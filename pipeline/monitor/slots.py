@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.detector.detector import Detector
 from pipeline.detector.views import spans_of
 from pipeline.monitor import snapshot
+from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.incidents import none_open
 from pipeline.monitor.table import Columns, Table
@@ -35,7 +36,8 @@ class Slots:
         self.marks = Marks(*np.zeros((3, 0), np.int64))
         self.bars = no_bars()
         self.open = none_open(len(detector.channels))
-        self.table = Table(self.tracks, self.marks, self.bars, self.open, aside=aside)
+        self.spent = none_spent()
+        self.table = Table(self.tracks, self.marks, self.bars, self.open, self.spent, aside=aside)
         self._views = detector.views
 
     def begin(self, series: str, step: int, regular: bool, period: int) -> int:

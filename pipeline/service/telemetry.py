@@ -39,7 +39,7 @@ from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
 Stage = Literal["decode", "observe", "emit", "commit"]
 Restored = Literal["state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt"]
 Operation = Literal["poll", "commit", "produce", "metadata"]
-Rule = Literal["direction", "ignore_below"]
+Rule = Literal["direction", "ignore_below", "budget"]
 
 OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.formats import times
 from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
-from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
+from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Policy
 from pipeline.settings.section import Interval, Name, Section, Size, section
 from pipeline.settings.settings import DetectorSettings
 
@@ -64,6 +64,24 @@ class FalseAlarmsSection(Section):
         return FalseAlarms(self.rate, self.probability)
 
 
+class BudgetSection(Section):
+    """How many incidents may be raised in a period before only a new maximum does."""
+
+    alerts: int = Field(description="incidents of all series together; in a service of each partition")
+    per: Literal["hour", "day", "week"] | int = Field(
+        default="day", description="of event time, UTC; a number: samples of an index clock"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Budget:
+        """The budget as the monitor takes it."""
+        return Budget(self.alerts, self.per)
+
+
 class PolicySection(Section):
     """When an incident is raised and cleared."""
 
@@ -72,6 +90,7 @@ class PolicySection(Section):
         default="tracking", description="tracking keeps the rate when the normal drifts"
     )
     clear_after: int = Field(default=3, description="calm readings in a row that end an incident")
+    budget: BudgetSection | None = Field(default=None, description="empty: every incident is raised")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -81,7 +100,8 @@ class PolicySection(Section):
     def build(self, rules: dict[str, ChannelRule]) -> Policy:
         """The policy as the monitor takes it."""
         promise = None if self.false_alarms is None else self.false_alarms.build()
-        return Policy(promise, self.bar, self.clear_after, rules)
+        budget = None if self.budget is None else self.budget.build()
+        return Policy(promise, self.bar, self.clear_after, rules, budget)
 
 
 class SeriesSection(Section):

@@ -58,6 +58,14 @@ def test_an_incident_that_goes_on_says_since_when_and_that_it_became_critical():
     )
 
 
+def test_the_end_of_a_budget_is_told_with_the_incident_that_spent_it():
+    assert sentence(replace(RAISED, event="budget_spent")) == (
+        "pump-7: the budget of alerts is spent with this one: until its period ends, only a higher score raises; "
+        + sentence(RAISED).removeprefix("pump-7: ")
+    )
+    assert json.loads(encode(replace(RAISED, event="budget_spent")))["event"] == "budget_spent"
+
+
 def test_an_incident_of_yesterday_is_told_with_its_date():
     updated = replace(RAISED, event="updated", at=at("14:05") + 86_400_000_000)
 

@@ -359,6 +359,7 @@ class Judging:
         self.floor = quantile(normal.sample, 0.95)
         self.size = max(quantile(normal.sample, 0.99) - quantile(normal.sample, 0.5), 0.3)
         self.bar = max(normal.sample[min(math.ceil((1 - probability) * (n + 1)), n) - 1], self.floor)
+        self.jump = self.size  # the step of the last exceedance; until the first, the plain one
         self.scored, self.clear_after = 0, clear_after
         self.open: dict[str, object] | None = None
         self.events: list[dict[str, object]] = []
@@ -368,7 +369,9 @@ class Judging:
         score = decades(x, self.normal.sample, self.normal.tail)
         bar = decades(self.bar, self.normal.sample, self.normal.tail)
         exceeds = x > self.bar
-        moved = self.bar + self.size * (1 + 2 / (1 + self.scored / 200)) * (exceeds - self.p)
+        if exceeds:
+            self.jump = self.size * (1 + 2 / (1 + self.scored / 200))
+        moved = self.bar + self.jump * (1 - self.p if exceeds else -self.p)
         self.bar, self.scored = max(moved, self.floor), self.scored + 1
         self.follow(at, score, bar, exceeds)
         return score, bar, exceeds

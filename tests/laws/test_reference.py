@@ -51,7 +51,7 @@ def scene(kind, request):
     """The detector, its history, and what comes later."""
     if kind == "calendar":
         history, detector = request.getfixturevalue("calendar")
-        return detector, history, troubled(series("pump", wave(ROWS, 3, first=600), BEGIN), 5)
+        return detector, history, troubled(series("pump", wave(ROWS, 3, first=600), BEGIN), 6)
     known = request.getfixturevalue(kind)
     history = known.histories[0]
     values = {"one": wave, "channels": machine}[kind](ROWS, first=len(history))

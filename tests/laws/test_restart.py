@@ -16,7 +16,7 @@ MOMENTS = {
     "calm": 40,
     "an incident just raised": 61,
     "an incident that lasts": 90,
-    "an incident that calms down": 115,
+    "an incident that calms down": 114,
     "missing readings": 204,
     "an incident before a gap": 302,
     "warming": 320,

@@ -86,10 +86,11 @@ def test_the_bars_steps_are_those_of_the_definition():
     calibration = detector.calibrations[0]
     x = np.array([[9.0, 0.0, 9.0] + [0.0] * 5])
     exceeds, bar, bars = decided(x, Policy(FalseAlarms(probability=0.01)), detector)
-    expected, where = [], calibration.start_of_bar(0.01)
+    expected, where, jump = [], calibration.start_of_bar(0.01), calibration.step
     for t, exceeding in enumerate(exceeds[0]):
         expected.append(where)
-        where = max(where + calibration.step * (1 + 2 / (1 + t / 200)) * (exceeding - 0.01), calibration.floor)
+        jump = calibration.step * (1 + 2 / (1 + t / 200)) if exceeding else jump
+        where = max(where + jump * (exceeding - 0.01), calibration.floor)
 
     assert exceeds[0].tolist() == [True, False, True] + [False] * 5
     assert bar[0].tolist() == pytest.approx(expected)
@@ -107,6 +108,17 @@ def test_the_first_step_is_thrice_the_last():
 
     assert first[0, 1] - first[0, 0] == pytest.approx(3 * step * 0.99)
     assert late[0, -1] - late[0, -2] == pytest.approx(step * 0.99, rel=0.01)
+
+
+@pytest.mark.parametrize("early", [0, 1000])
+def test_after_one_exceedance_the_bar_is_back_in_as_many_readings_as_one_is_promised_for(early):
+    x = np.full((1, early + 1200), -1.6)
+    x[0, early] = 9.0
+    _, bar, _ = decided(x, Policy(FalseAlarms(probability=0.001)))
+    before = bar[0, early]
+
+    assert bar[0, early + 1] > before
+    assert np.flatnonzero(bar[0, early + 1 :] <= before + 1e-9)[0] == pytest.approx(999, abs=1)
 
 
 def test_exceeding_is_strict():
@@ -143,7 +155,7 @@ def test_each_series_has_a_bar_and_a_calibration_of_its_own():
     decision.exceeding(np.full(2, 1.0), np.ones(2, bool), np.full(2, 0.01), np.array([0, 1]), np.array([0, 1]))
 
     assert bars.exceeded.tolist() == [1, 0]
-    assert bars.bar[1] == pytest.approx(wide.start_of_bar(0.01) - 3 * wide.step * 0.01)
+    assert bars.bar[1] == pytest.approx(wide.start_of_bar(0.01) - wide.step * 0.01)
 
 
 @pytest.mark.parametrize(

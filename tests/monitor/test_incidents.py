@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.monitor.budget import none_spent
 from pipeline.monitor.incidents import Incidents, Judged, ignored_by, incident_id, none_open
 from pipeline.monitor.policy import ChannelRule, Policy
 from pipeline.records import Outcome, Scores
@@ -22,7 +23,9 @@ class Life:
     def __init__(self, **policy):
         columns = none_open(2)
         columns.grow(1)
-        self.incidents = Incidents(DETECTOR, Policy(**policy), columns, "pumps")
+        spent = none_spent()
+        spent.grow(1)
+        self.incidents = Incidents(DETECTOR, Policy(**policy), columns, spent, "pumps")
         self.columns = columns
         self.at = BEGIN
 

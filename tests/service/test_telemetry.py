@@ -104,12 +104,13 @@ def test_incidents_are_counted_when_raised_and_alerts_by_event(telemetry, regist
 
 def test_what_the_monitor_holds_is_shown_and_what_it_held_back_counted_once(telemetry, registry):
     telemetry.held("pumps", 7, {"warning": 2, "critical": 1}, {"direction": 3})
-    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"direction": 4})
+    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"direction": 4, "budget": 2})
 
     assert value_of(registry, "plumbline_series", "detector=pumps") == 8
     assert value_of(registry, "plumbline_open_incidents", "detector=pumps", "severity=warning") == 0
     assert value_of(registry, "plumbline_open_incidents", "detector=pumps", "severity=critical") == 1
     assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=direction") == 4
+    assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=budget") == 2
     assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=ignore_below") == 0
 
 

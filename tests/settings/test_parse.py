@@ -7,7 +7,7 @@ import pytest
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
 from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
-from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
+from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Policy
 from pipeline.settings import (
     DetectorSettings,
     KafkaSettings,
@@ -111,6 +111,21 @@ def test_a_probability_may_be_written_with_an_exponent():
     text = "detectors: {a: {policy: {false_alarms: {probability: 1e-4}}}}"
 
     assert parse_settings(text, FILE).detector().policy.false_alarms == FalseAlarms(probability=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [("alerts: 20", Budget(20, "day")), ("alerts: 3, per: hour", Budget(3, "hour"))]
+)
+def test_a_budget_is_of_a_day_where_nothing_else_is_said(budget, expected):
+    text = f"detectors: {{a: {{policy: {{budget: {{{budget}}}}}}}}}"
+
+    assert parse_settings(text, FILE).detector().policy.budget == expected
+
+
+def test_a_budget_of_an_index_clock_is_per_so_many_samples():
+    text = "detectors: {a: {policy: {budget: {alerts: 20, per: 10000}}}}"
+
+    assert parse_settings(text, FILE).detector().policy.budget == Budget(20, 10000)
 
 
 def test_a_password_is_never_shown():
@@ -245,6 +260,7 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
         ("fit: {batch: 0}", "fit: batch is 0: at least 1 is needed"),
         ("fit: {dropout: 1}", "fit: dropout is 1.0: a share from 0 up to, not including, 1 is needed"),
         ("policy: {bar: fixed}", 'policy.bar: tracking or static is needed, found "fixed"'),
+        ("policy: {budget: {alerts: 0}}", "policy.budget: alerts is 0: a budget needs room for at least one incident"),
         ("policy: {clear_after: 0}", "policy: clear_after is 0: an incident needs at least one calm reading to clear"),
         (
             "policy: {false_alarms: {}}",
