@@ -68,7 +68,7 @@ class Detector:
 
     @cached_property
     def further(self) -> tuple[FurtherView, ...]:
-        """The views beside the prediction; |z| only for one channel, on many it drags (docs/decisions/0008)."""
+        """The views beside the prediction; |z| only for one channel, on many it drags (docs/decisions/0010)."""
         learnt = (view for view in (self.memory, self.components) if view is not None)
         return (*(() if self.many else (Level(),)), *learnt)
 

@@ -2,7 +2,7 @@
 
 A view below its own 99 % level has no opinion: a mean of logarithms would let a calm view pull down one that sees the
 fault. The softened level was the largest lever measured (docs/decisions/0002). In a machine of many channels some drift
-for good; there a view is heard less the longer it has been high (docs/decisions/0008).
+for good; there a view is heard less the longer it has been high (docs/decisions/0010).
 """
 
 from __future__ import annotations
