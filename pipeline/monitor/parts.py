@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
 
 from pipeline.records import Flags, Floats, Ints
 
@@ -61,3 +64,10 @@ class Standing:
     scored: int  # readings
     exceeded: int  # readings
     incident: Running | None
+
+
+def join_parts(parts: Sequence[Parts]) -> Parts:
+    """The rows of all parts, one part after the other; at least one part, all of one detector."""
+    names = [column.name for column in fields(Parts) if column.name != "weights"]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **columns)

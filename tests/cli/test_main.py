@@ -18,7 +18,20 @@ PROGRAM = (
     "from pipeline.cli.main import main; sys.exit(main())"
 )
 PLUMBLINE = [sys.executable, "-c", PROGRAM]
-ALL = ["backtest", "capture", "check", "demo", "init", "inspect", "publish", "schema", "serve", "tag", "train"]
+ALL = [
+    "backtest",
+    "capture",
+    "check",
+    "demo",
+    "explain",
+    "init",
+    "inspect",
+    "publish",
+    "schema",
+    "serve",
+    "tag",
+    "train",
+]
 SPOKEN = [*((each, [each.name]) for each in COMMANDS), *((each, ["tag", each.name]) for each in TAG_COMMANDS)]
 
 

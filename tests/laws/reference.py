@@ -202,12 +202,17 @@ class Errors:
         return [*self.smoothed, math.fsum(own) / len(own)]
 
 
-def fused(smoothed: Sequence[float], high: Sequence[float]) -> float:
-    """x = log(F + .2), F the mean over views of the mean over spans of the softened levels."""
-    level = [
+def softened(smoothed: Sequence[float], high: Sequence[float]) -> list[float]:
+    """The level of each smoothed error."""
+    return [
         0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
         for e, q in zip(smoothed, high, strict=True)
     ]
+
+
+def fused(smoothed: Sequence[float], high: Sequence[float]) -> float:
+    """x = log(F + .2), F the mean over views of the mean over spans of the softened levels."""
+    level = softened(smoothed, high)
     views = [(level[0] + level[1]) / 2, *level[2:]]
     return math.log(math.fsum(views) / len(views) + 0.2)
 
@@ -264,6 +269,9 @@ class Said:
     exceeds: bool = False
     alert: bool = False
     expected: list[float] | None = None
+    smoothed: list[float] | None = None
+    commons: list[float] | None = None  # residuals in roots of the median squared ones of calibration
+    bar_x: float = 0.0
 
 
 class Judging:
@@ -332,10 +340,15 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
             said.append(Said(taken.outcome, alert=judging.open is not None))
             continue
         x = fused(smoothed, normal.high)
+        bar_x = judging.bar
         score, bar, exceeds = judging.take(at, x)
+        commons = [
+            abs(z - f) / math.sqrt(s) for z, f, s in zip(taken.z, taken.forecast, normal.channel_scale, strict=True)
+        ]
         means, deviations = tracking.scaling
         expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]
-        said.append(Said("SCORED", x, score, bar, exceeds, judging.open is not None, expected))
+        alert = judging.open is not None
+        said.append(Said("SCORED", x, score, bar, exceeds, alert, expected, smoothed, commons, bar_x))
     return said
 
 
