@@ -1,7 +1,7 @@
 """A series as a picture: what was read, what was expected, and where an incident was open.
 
-The only place that knows matplotlib. A long series is drawn by the lowest and highest value of every column of pixels,
-so that no spike is lost and a million rows are quick. T rows, C channels.
+The only place that knows matplotlib, with closeup.py. A long series is drawn by the lowest and highest value of every
+column of pixels, so that no spike is lost and a million rows are quick. T rows, C channels.
 """
 
 from __future__ import annotations
@@ -76,22 +76,22 @@ def picture(
     FigureCanvasAgg(figure)
     heights = [*([1.0] * len(shown)), 0.45 if len(shown) == 1 else 0.8]
     panels = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
-    spans = _spans(pixels, at, scores, incidents, labels)
+    spans = backdrop(pixels, at, scores, incidents, labels)
     legend: dict[str, Artist] = {}
     for panel, channel in zip(panels, shown, strict=False):
-        legend |= _draw_channel(panel, pixels, values[:, channel], ~missing[:, channel], scores, channel)
+        legend |= draw_channel(panel, pixels, values[:, channel], ~missing[:, channel], scores, channel)
         unit = f" ({units[channel]})" if units and units[channel] else ""
-        _name(panel, _shortened(channels[channel]) + unit)
+        entitle(panel, shortened(channels[channel]) + unit)
     legend |= _draw_score(panels[-1], pixels, scores)
     for panel in panels:
-        legend |= _draw_spans(panel, spans)
-        _tidy(panel)
-    _tick(panels[-1], pixels, clock)
-    _head(figure, series, _summary(at, scores, incidents, labels, late, len(shown), clock), legend)
+        legend |= draw_spans(panel, spans)
+        tidy(panel)
+    tick(panels[-1], pixels, clock)
+    head(figure, series, _summary(at, scores, incidents, labels, late, len(shown), clock), legend)
     return figure
 
 
-def _draw_channel(
+def draw_channel(
     panel: Axes, pixels: Pixels, values: Floats, there: Flags, scores: Scores, channel: int
 ) -> dict[str, Artist]:
     """Readings over the band that they were expected in."""
@@ -126,7 +126,7 @@ def _draw_score(panel: Axes, pixels: Pixels, scores: Scores) -> dict[str, Artist
     tallest = float(np.nanmax(highest_bar, initial=2.0))
     top = 1.08 * min(float(np.nanmax(score, initial=tallest)), HIGHEST_SCORE * tallest)
     panel.set_ylim(0, top)
-    _name(panel, "score (decades of rarity)")
+    entitle(panel, "score (decades of rarity)")
     panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
     panel.fill_between(points.x, 0, score.clip(0, 2 * top), color=SCORE, alpha=0.25, linewidth=0, zorder=2)
@@ -150,7 +150,7 @@ class _Span(NamedTuple):
     top: float
 
 
-def _spans(
+def backdrop(
     pixels: Pixels, at: Ints, scores: Scores, incidents: Sequence[Incident], labels: Flags | None
 ) -> list[_Span]:
     """All of them that there are, the later ones in front."""
@@ -167,7 +167,7 @@ def _spans(
     return [span for span in spans if span.pieces]
 
 
-def _draw_spans(panel: Axes, spans: Sequence[_Span]) -> dict[str, Artist]:
+def draw_spans(panel: Axes, spans: Sequence[_Span]) -> dict[str, Artist]:
     """The spans of all panels behind this one."""
     legend: dict[str, Artist] = {}
     for span in spans:
@@ -199,7 +199,7 @@ def _limits(low: Floats, high: Floats, floor: Floats, ceiling: Floats) -> tuple[
     return bottom - margin, top + margin
 
 
-def _tidy(panel: Axes) -> None:
+def tidy(panel: Axes) -> None:
     """Only what helps reading."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(WARMING)
@@ -209,12 +209,12 @@ def _tidy(panel: Axes) -> None:
     panel.set_axisbelow(True)
 
 
-def _name(panel: Axes, text: str) -> None:
+def entitle(panel: Axes, text: str) -> None:
     """What a panel shows, above it: a name at the side has no room."""
     panel.set_title(text, loc="left", fontsize=11, color=LABEL, pad=4, parse_math=False)
 
 
-def _tick(panel: Axes, pixels: Pixels, clock: Clock) -> None:
+def tick(panel: Axes, pixels: Pixels, clock: Clock) -> None:
     """Moments that people read, and no more room than the data need."""
     margin = 4 * pixels.column
     panel.set_xlim(pixels.first - margin, pixels.last + margin)
@@ -232,12 +232,12 @@ def _tick(panel: Axes, pixels: Pixels, clock: Clock) -> None:
     panel.set_xlabel("time (UTC)" if clock == "time" else "sample", color=LABEL, fontsize=11)
 
 
-def _head(figure: Figure, series: str, summary: str, legend: dict[str, Artist]) -> None:
+def head(figure: Figure, series: str, summary: str, legend: dict[str, Artist]) -> None:
     """Title, counts and legend, above the panels."""
     left, panels = 0.05, len(figure.axes)
     figure.subplots_adjust(left=left, right=0.965, top=0.845, bottom=0.07, hspace=0.05 + 0.06 * panels)
-    figure.text(left, 0.955, _shortened(series), fontsize=17, fontweight="bold", color=READING, parse_math=False)
-    figure.text(left, 0.922, summary, fontsize=12, color=LABEL)
+    figure.text(left, 0.955, shortened(series), fontsize=17, fontweight="bold", color=READING, parse_math=False)
+    figure.text(left, 0.922, summary, fontsize=12, color=LABEL, parse_math=False)
     figure.legend(
         list(legend.values()),
         list(legend),
@@ -279,6 +279,6 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """The end of a long name: in a path the part that differs."""
     return name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :]

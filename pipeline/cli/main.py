@@ -97,6 +97,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "explain",
+        "Say why a reading was or was not flagged.",
+        (
+            "plumbline explain --bundle bundles/pumps --test after.parquet",
+            "plumbline explain --bundle bundles/pumps --test after/ --series pump-7 --at 2024-05-01T14:05",
+            "plumbline explain --bundle bundles/pumps --test after.parquet --row 1234 --out why.png",
+            "plumbline explain plumbline.yaml --bundle bundles/pumps --test after.parquet --alert 3f2c9a",
+        ),
+    ),
+    Command(
         "inspect",
         "Show what is inside a bundle or saved state.",
         ("plumbline inspect bundles/pumps", "plumbline inspect state --json"),

@@ -82,6 +82,12 @@ class Detector:
         """The view of each of the K smoothed errors, (K,)."""
         return owners(self.views)
 
+    @cached_property
+    def weights(self) -> Floats:
+        """The weight of each of the K levels in F, (K,): views count alike, and so do the spans of a view."""
+        weights: Floats = 1.0 / (len(self.views) * np.bincount(self.owners)[self.owners])
+        return weights
+
     @property
     def many(self) -> bool:
         """More than one channel is scored. Then some drift for good, and habits are taken off what a view says."""

@@ -36,6 +36,11 @@ def unaccustomed(opinion: Floats, habit: Floats) -> tuple[Floats, Floats]:
     return np.maximum(opinion - HABIT_SHARE * habit, 0.0), after
 
 
+def heard(beyond: Floats, opinion: Floats) -> Floats:
+    """The share of each opinion that is beyond the habit, 0 to 1; all (N, V)."""
+    return np.divide(beyond, opinion, out=np.zeros_like(opinion), where=opinion > 0)
+
+
 def fuse(opinion: Floats) -> Floats:
     """x = log(F + .2) of each row, (N,), F the mean over the views (N, V)."""
     fused: Floats = np.log(opinion.mean(axis=1) + FUSED_OFFSET)  # no matrix product: see products.py

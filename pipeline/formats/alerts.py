@@ -87,17 +87,17 @@ def _ongoing(alert: Alert) -> list[str]:
         if alert.event == "budget_spent"
         else "",
         "a value is out of its valid range" if alert.because == "range" else "",
-        _reading(alert.channels[0], _when(alert.at, alert.clock)),
+        _reading(alert.channels[0], when(alert.at, alert.clock)),
         _rarity(alert) and _rarity(alert) + _lasting(alert),
         _contributions(alert),
-        f"open since {_when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
+        f"open since {when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
     ]
 
 
 def _ended(alert: Alert) -> list[str]:
     """The parts of the sentence when the incident is over."""
-    after = f"{_when(alert.at, alert.clock)} after {_duration(alert.at - alert.start, alert.clock)}"
-    peak = f"peak {_rarity(alert)}".rstrip() + f" at {_when(alert.peak_at, alert.clock, alert.at)}"
+    after = f"{when(alert.at, alert.clock)} after {duration(alert.at - alert.start, alert.clock)}"
+    peak = f"peak {_rarity(alert)}".rstrip() + f" at {when(alert.peak_at, alert.clock, alert.at)}"
     ending = "closed by a gap in the readings, which go on" if alert.closing == "gap" else "back to normal"
     return [f"{ending} at {after}", peak, _contributions(alert)]
 
@@ -107,10 +107,10 @@ def _reading(channel: Deviation, when: str) -> str:
     if channel.value is None:
         text = f"{channel.channel} missing at {when}"
     else:
-        text = f"{channel.channel} {_number(channel.value, channel)}{_unit(channel)} at {when}"
+        text = f"{channel.channel} {number(channel.value, channel)}{_unit(channel)} at {when}"
     if channel.expected is None:
         return text
-    return f"{text}, expected {_number(channel.expected, channel)}{_band(channel)}"
+    return f"{text}, expected {number(channel.expected, channel)}{_band(channel)}"
 
 
 def _unit(channel: Deviation) -> str:
@@ -120,11 +120,11 @@ def _unit(channel: Deviation) -> str:
 def _band(channel: Deviation) -> str:
     if channel.lower is None or channel.upper is None:
         return ""
-    lower, upper = _number(channel.lower, channel), _number(channel.upper, channel)
+    lower, upper = number(channel.lower, channel), number(channel.upper, channel)
     return f" ({lower} to {upper})" if "-" in lower + upper else f" ({lower}-{upper})"
 
 
-def _number(value: float, channel: Deviation) -> str:
+def number(value: float, channel: Deviation) -> str:
     """A number with as many decimals as give the channel's band two digits."""
     width = 0.0 if channel.lower is None or channel.upper is None else channel.upper - channel.lower
     if not (1e-6 < width < math.inf and abs(value) < 1e9):
@@ -137,8 +137,13 @@ def _rarity(alert: Alert) -> str:
     """How rare the peak is; empty where a rule raised the incident, or where it is not rare."""
     if alert.because == "range" or alert.one_in <= 1:
         return ""
-    coarse = 10 ** max(len(str(alert.one_in)) - 2, 0)
-    return f"rarer than 1 in {alert.one_in // coarse * coarse:,} readings"
+    return f"rarer than 1 in {coarse(alert.one_in):,} readings"
+
+
+def coarse(one_in: int) -> int:
+    """Its first two digits, as many as can be relied on."""
+    digits: int = 10 ** max(len(str(one_in)) - 2, 0)
+    return one_in // digits * digits
 
 
 def _lasting(alert: Alert) -> str:
@@ -151,19 +156,20 @@ def _contributions(alert: Alert) -> str:
     shown = [channel for channel in shares[:CHANNELS_SHOWN] if channel.contribution >= 0.005]
     if len(alert.channels) == 1 or not shown:
         return ""
-    named = [f"{channel.channel} {_percent(channel.contribution)}" for channel in shown]
+    named = [f"{channel.channel} {percent(channel.contribution)}" for channel in shown]
     others = sum(channel.contribution for channel in shares[len(shown) :])
     if others >= 0.005:
         count = len(shares) - len(shown)
-        named.append(f"{count} {'other' if count == 1 else 'others'} {_percent(others)}")
+        named.append(f"{count} {'other' if count == 1 else 'others'} {percent(others)}")
     return ", ".join(named) + " of the deviation"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share, 0 to 1, in whole percent."""
     return f"{100 * share:.0f} %"
 
 
-def _when(at: int, clock: Clock, known: int | None = None) -> str:
+def when(at: int, clock: Clock, known: int | None = None) -> str:
     """A moment; the date is left out where it is that of `known`, seconds where there are none."""
     if clock == "index":
         return f"sample {at}"
@@ -178,7 +184,7 @@ def _clock_face(moment: datetime) -> str:
     return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
 
 
-def _duration(length: int, clock: Clock) -> str:
+def duration(length: int, clock: Clock) -> str:
     """A length of time in its two largest units."""
     if clock == "index":
         return f"{length} samples" if length != 1 else "1 sample"

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.detector.detector import Detector
-from pipeline.detector.fusion import fuse, levels, opinions
+from pipeline.detector.fusion import fuse, heard, levels, opinions
 from pipeline.detector.scaling import unscale
 from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
 from pipeline.monitor.budget import Spent, none_spent
 from pipeline.monitor.decision import Bars, Decision, no_bars
 from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
+from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.slots import Slots
 from pipeline.monitor.smoothing import beyond_habit, smooth
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
+
+
+class Judgement(NamedTuple):
+    """N readings after bar and incidents."""
+
+    scores: Scores
+    alerts: list[Alert]
+    bar: Floats  # (N,) in x, as it was compared
+    target: Floats  # (N,) the promised share of exceeding readings
 
 
 class Judge:
@@ -36,7 +47,7 @@ class Judge:
         self.incidents = Incidents(detector, policy, columns, spent, name)
         self._rarity = detector.rarity
 
-    def judge(self, judged: Judged, slots: Ints, steps: Ints, regular: Flags) -> tuple[Scores, list[Alert]]:
+    def judge(self, judged: Judged, slots: Ints, steps: Ints, regular: Flags) -> Judgement:
         """The scores with bar, exceedance and alert filled in, and the events."""
         scores, own = judged.scores, judged.calibration
         target = self.decision.targets(steps, regular)
@@ -44,7 +55,7 @@ class Judge:
         decades = np.where(scores.scored, self._rarity(bar, own), 0.0)
         scores = replace(scores, exceeds=exceeds, bar=decades)
         alert, events = self.incidents.follow(replace(judged, scores=scores, target=target), slots)
-        return replace(scores, alert=alert), events
+        return Judgement(replace(scores, alert=alert), events, bar, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,11 @@ class Monitor:
 
         ValueError where the readings do not have the detector's number of channels.
         """
+        scores, alerts, _ = self.observe_in_parts(readings)
+        return scores, alerts
+
+    def observe_in_parts(self, readings: Readings) -> tuple[Scores, list[Alert], Parts]:
+        """The same, and what the scores were made of."""
         if readings.values.shape[1] != len(self.detector.channels):
             raise ValueError(
                 f"readings of {readings.values.shape[1]} channels, a detector of {len(self.detector.channels)}: "
@@ -109,39 +125,41 @@ class Monitor:
         slots = self._slots_of(readings)
         rounds = rounds_of(slots)
         tracked = self._tracker.advance(readings, slots, rounds)
-        judged = self._score(readings, tracked, slots, rounds)
+        judged, parts = self._score(readings, tracked, slots, rounds)
         steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
-        scores, alerts = self._judge.judge(judged, slots, steps, regular)
+        scores, alerts, bar, target = self._judge.judge(judged, slots, steps, regular)
         for judge in self._aside:
             judge.judge(judged, slots, steps, regular)
         self._marks.partition[slots] = readings.partition
         self._marks.offset[slots] = readings.offset
-        return scores, alerts
+        return scores, alerts, replace(parts, bar=bar, target=target)
 
-    def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> Judged:
+    def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> tuple[Judged, Parts]:
         """Forecasts to errors, levels and decades of rarity."""
         detector, own = self.detector, self._marks.calibration[slots]
         known = tracked.forecast_known
         residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
         channel_scale = detector.channel_scales[own]
         error = prediction_error(residual, tracked.there, channel_scale)
-        smoothed = smooth(errors_of(detector.views, error, tracked.further), tracked, slots, rounds, self._tracks)
-        softened = levels(smoothed, detector.highs[own])
+        errors = errors_of(detector.views, error, tracked.further)
+        smoothed, high = smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own]
+        softened = levels(smoothed, high)
         opinion = opinions(softened, detector.owners)
         if detector.many:
-            opinion = beyond_habit(opinion, tracked, slots, rounds, self._tracks)
+            whole, opinion = opinion, beyond_habit(opinion, tracked, slots, rounds, self._tracks)
+            softened = softened * heard(opinion, whole)[:, detector.owners]
         fused = fuse(opinion)
         scored = tracked.outcome == Outcome.SCORED
-        heaviest = np.argmax(softened / np.bincount(detector.owners)[detector.owners], axis=1)
+        heaviest = np.argmax(softened * detector.weights, axis=1)
         band = detector.bands[own]  # (N, 2, C)
         shown = (known & scored)[:, None]
-        nothing = np.zeros(len(readings), bool)
-        return Judged(
+        nothing, zeros = np.zeros(len(readings), bool), np.zeros(len(readings))
+        judged = Judged(
             readings=readings,
             scores=Scores(
                 outcome=tracked.outcome,
                 score=np.where(scored, detector.rarity(fused, own), 0.0),
-                bar=np.zeros(len(readings)),
+                bar=zeros,
                 exceeds=nothing,
                 alert=nothing,
                 expected=np.where(shown, unscale(tracked.forecast, tracked.mean, tracked.spread), 0.0),
@@ -153,9 +171,28 @@ class Monitor:
             known=known & scored,
             share=shares(residual**2 / channel_scale, tracked.there),
             span=np.rint(2 / np.maximum(self._tracks.alpha[slots, heaviest], 1e-9) - 1).astype(np.int64),
-            target=np.zeros(len(readings)),
+            target=zeros,
             calibration=own,
         )
+        parts = Parts(
+            known=known,
+            reset=tracked.reset,
+            imputed=tracked.imputed,
+            residual=residual,
+            spread=tracked.spread,
+            channel_scale=channel_scale,
+            share=judged.share,
+            errors=errors,
+            smoothed=smoothed,
+            high=high,
+            softened=softened,
+            weights=detector.weights,
+            fused=fused,
+            calibration=own,
+            bar=zeros,
+            target=zeros,
+        )
+        return judged, parts
 
     def tally(self) -> Tally:
         """What was counted under the policy."""
@@ -187,6 +224,34 @@ class Monitor:
             self._begin(series)
         known = series in self._table and bool(self._tracks.started[self._table[series]])
         return int(self._tracks.at[self._table[series]]) if known else None
+
+    def standing(self, series: str) -> Standing:
+        """Where a series stands; one never seen is given the slot that its first reading would have given it."""
+        slot = self._table[series] if series in self._table else self._begin(series)
+        tracks, bars, columns, warm_up = (
+            self._tracks,
+            self._slots.bars,
+            self._slots.open,
+            self.detector.settings.warm_up,
+        )
+        gathering = 0 if tracks.scaled[slot] else warm_up - int(tracks.rows[slot])
+        running = Running(
+            start=int(columns.start[slot]),
+            raised_at=float(columns.raised_at[slot]),
+            calm=int(columns.calm[slot]),
+            critical=bool(columns.critical[slot]),
+            peak=float(columns.peak[slot]),
+            peak_at=int(columns.peak_at[slot]),
+        )
+        return Standing(
+            at=int(tracks.at[slot]) if tracks.started[slot] else None,
+            unscored=gathering + max(warm_up - int(tracks.since_reset[slot]), 0),
+            spans=tuple(np.rint(2 / np.maximum(tracks.alpha[slot], 1e-9) - 1).astype(int).tolist()),
+            bar=float(bars.bar[slot]) if bars.set[slot] else None,
+            scored=int(bars.scored[slot]),
+            exceeded=int(bars.exceeded[slot]),
+            incident=running if columns.open[slot] else None,
+        )
 
     def __len__(self) -> int:
         """How many series are remembered."""

@@ -24,6 +24,7 @@ ALL = [
     "check",
     "demo",
     "evaluate",
+    "explain",
     "init",
     "inspect",
     "publish",

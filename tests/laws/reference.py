@@ -282,10 +282,7 @@ class Errors:
 
         Where many channels are scored, .6 of the view's habit, an EWMA of span 1,000, is taken off before.
         """
-        level = [
-            0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
-            for e, q in zip(smoothed, high, strict=True)
-        ]
+        level = softened(smoothed, high)
         paired = 2 if self.many else 4
         views = [(level[k] + level[k + 1]) / 2 for k in range(0, paired, 2)] + level[paired:]
         if self.many:
@@ -293,6 +290,14 @@ class Errors:
             self.habit = [h + 2 / 1001 * (v - h) for h, v in zip(habit, views, strict=True)]
             views = [max(v - 0.6 * h, 0.0) for v, h in zip(views, habit, strict=True)]
         return math.log(math.fsum(views) / len(views) + 0.2)
+
+
+def softened(smoothed: Sequence[float], high: Sequence[float]) -> list[float]:
+    """The level of each smoothed error."""
+    return [
+        0.3 * math.log(1 + math.exp(math.log((e + 0.001) / (q + 0.001)) / 0.3))
+        for e, q in zip(smoothed, high, strict=True)
+    ]
 
 
 def decades(x: float, sample: Sequence[float], tail: float) -> float:
@@ -348,6 +353,9 @@ class Said:
     exceeds: bool = False
     alert: bool = False
     expected: list[float] | None = None
+    smoothed: list[float] | None = None
+    commons: list[float] | None = None  # residuals in roots of the median squared ones of calibration
+    bar_x: float = 0.0
 
 
 class Judging:
@@ -419,10 +427,15 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
         if taken.outcome != "SCORED":
             said.append(Said(taken.outcome, alert=judging.open is not None))
             continue
+        bar_x = judging.bar
         score, bar, exceeds = judging.take(at, x)
+        commons = [
+            abs(z - f) / math.sqrt(s) for z, f, s in zip(taken.z, taken.forecast, normal.channel_scale, strict=True)
+        ]
         means, deviations = tracking.scaling
         expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]
-        said.append(Said("SCORED", x, score, bar, exceeds, judging.open is not None, expected))
+        alert = judging.open is not None
+        said.append(Said("SCORED", x, score, bar, exceeds, alert, expected, smoothed, commons, bar_x))
     return said
 
 
