@@ -24,7 +24,7 @@ from pipeline.training import fit
 from tests.streams import wave
 
 SETTINGS = FitSettings(hidden=8, steps=20, evaluate_every=10, warm_up=24, device="cpu")
-TINY = FitSettings(hidden=4, steps=4, evaluate_every=2, batch=2, warm_up=8, device="cpu")
+TINY = FitSettings(hidden=4, steps=4, evaluate_every=2, batch=2, warm_up=8, profile="fast", device="cpu")
 PROMISE = 0.01
 
 TOO_FEW = "the check brings fewer than the hundred rows that a calibration needs; `Repeating` passes it"

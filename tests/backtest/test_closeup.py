@@ -38,7 +38,7 @@ def test_a_picture_has_the_channels_the_levels_and_x_with_its_bar():
     assert [panel.get_title(loc="left") for panel in (flow, temp)] == ["flow", "temp"]
     assert [text.get_text() for text in levels.get_legend().get_texts()] == [
         "prediction, 5 readings",
-        "prediction, 64 readings",
+        "prediction, 20 readings",
         "99 % of calibration",
     ]
     assert x.max() == pytest.approx(explained.near.parts.fused.max())

@@ -21,10 +21,10 @@ def calm(rows=400, channels=2):
 
 
 def error_at_the_bar(bar_x):
-    """The error of one reading, all before it 0, whose x is the bar; it is smoothed over 5 and over 64 readings."""
+    """The error of one reading, all before it 0, whose x is the bar; it is smoothed over 5 and over 20 readings."""
 
     def x(error):
-        level = [0.3 * math.log(1 + ((e + 0.001) / 1.001) ** (1 / 0.3)) for e in (error / 3, 2 * error / 65)]
+        level = [0.3 * math.log(1 + ((e + 0.001) / 1.001) ** (1 / 0.3)) for e in (error / 3, 2 * error / 21)]
         return math.log(sum(level) / 2 + 0.2)
 
     low, high = 0.0, 1000.0
@@ -104,10 +104,11 @@ def test_the_bar_is_told_as_far_as_earlier_exceedances_moved_it():
     policy = Policy(FalseAlarms(probability=0.01))
     told = explain(unmoved(), policy, stream(calm().with_values(100, 9.0)), 102)
     step = unmoved().calibrations[0].step
-    start, floor, bar = told.bar_start, unmoved().calibrations[0].floor, told.bar_start
+    start, floor, bar, jump = told.bar_start, unmoved().calibrations[0].floor, told.bar_start, 0.0
     for count in range(102 - 8):  # eight readings warm up
         exceeds = count == 100 - 8  # up to 9; the bar is then above the way down again
-        bar = max(bar + step * (1 + 2 / (1 + count / 200)) * (exceeds - 0.01), floor)
+        jump = step * (1 + 2 / (1 + count / 200)) if exceeds else jump
+        bar = max(bar + (jump or step) * (exceeds - 0.01), floor)
 
     assert (told.before.scored, told.before.exceeded) == (94, 1)
     assert told.bar_x == pytest.approx(bar)
@@ -159,6 +160,7 @@ def test_a_context_channel_has_no_commons_and_no_limits():
     assert [view.view for view in explain(detector, STILL, stream(calm()), 300).views] == [
         "prediction",
         "prediction",
+        "level",
         "level",
     ]
 

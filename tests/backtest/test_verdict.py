@@ -26,7 +26,7 @@ def test_a_flagged_reading():
     explained = told(calm().with_values(300, 9.0).with_values(300, 3.0, 1))
 
     assert verdict(explained) == (
-        f"{AT}23:15 was flagged: its score of 2.56, rarer than 1 in 200 readings, is above its bar of 2.00; "
+        f"{AT}23:15 was flagged, critical: its score of 3.57, rarer than 1 in 200 readings, is above its bar of 2.00; "
         "temp 90 %, flow 10 % of the deviation."
     )
     assert notes(explained)[-1] == f"The incident is {explained.events[0].id}."
@@ -44,12 +44,12 @@ def test_a_reading_of_an_incident_that_goes_on():
     moved = verdict(told(calmer, 300, TRACKING))
 
     assert verdict(told(odd)).startswith(f"{AT}23:15 is part of the incident open since 23:05: its score of")
-    assert moved.startswith(f"{AT}23:15 was not flagged by itself: its score of 3.43")
+    assert moved.startswith(f"{AT}23:15 was not flagged by itself: its score of 4.23")
     assert moved.endswith("the incident open since 23:05 goes on, 0 of 3 calm readings that would clear it.")
 
 
 def test_the_reading_that_ends_an_incident():
-    later = calm().with_values(200, 9.0)
+    later = calm().with_values(200, 8.0)
     ends = next(row for row in range(202, 400) if told(later, row).events)
 
     assert notes(told(later, 201))[-1] == "With this reading the incident became critical."
@@ -117,7 +117,8 @@ def test_the_bar_and_what_would_have_been_needed_are_told():
 
     assert notes(still) == [
         "The bar stands where it started; 0 of 292 readings scored before it exceeded (1 in 100 is promised).",
-        f"x is {still.bar_x - still.x:.3f} below the bar: F is {fused:.3f}, more than {needed:.3f} would have exceeded.",
+        f"x is {still.bar_x - still.x:.3f} below the bar: F is {fused:.3f}, "
+        f"more than {needed:.3f} would have exceeded.",
     ]
     assert notes(moved)[0] == (
         f"The bar has moved by {moved.bar_x - moved.bar_start:+.3f} in x since it started: "
@@ -135,7 +136,7 @@ def test_the_tables_have_every_channel_every_smoothed_error_and_the_bar():
     assert len(heads) == len(temp)
     assert [row[:2] for row in view_rows(explained)[1:]] == [
         ("prediction", "5 readings"),
-        ("prediction", "64 readings"),
+        ("prediction", "20 readings"),
     ]
     assert [row[0] for row in score_rows(explained)[1:]] == ["this reading", "its bar", "where its bar started"]
     assert score_rows(explained)[2][2:] == ("2.00", "1 in 100 readings")

@@ -50,7 +50,7 @@ def test_without_a_reading_it_is_the_one_with_the_highest_score(run):
     code, said = run()
 
     assert code == 0, said.err
-    assert said.out.startswith("pump at 2023-11-15 23:20 is part of the incident open since 23:15: its score of 3.45")
+    assert said.out.startswith("pump at 2023-11-15 23:20 is part of the incident open since 23:15: its score of 4.30")
     for word in ("temp", "flow", "prediction", "this reading", "its bar", "where its bar started", "x is"):
         assert word in said.out
 
@@ -60,7 +60,9 @@ def test_a_row_and_its_time_are_the_same_reading(run, words):
     code, said = run(*words)
 
     assert code == 0, said.err
-    assert said.out.startswith("pump at 2023-11-15 23:15 was flagged: its score of 2.35, rarer than 1 in 200 readings")
+    assert said.out.startswith(
+        "pump at 2023-11-15 23:15 was flagged, critical: its score of 3.39, rarer than 1 in 200 readings"
+    )
 
 
 def test_an_alert_of_a_backtest_is_explained_by_its_id(run, tmp_path, capsys):
@@ -72,7 +74,7 @@ def test_an_alert_of_a_backtest_is_explained_by_its_id(run, tmp_path, capsys):
     whole, first_letters = run("--alert", raised["id"]), run("--alert", raised["id"][:6])
 
     assert whole[1].out == first_letters[1].out
-    assert whole[1].out.startswith("pump at 2023-11-15 23:15 was flagged: its score of 2.35")
+    assert whole[1].out.startswith("pump at 2023-11-15 23:15 was flagged, critical: its score of 3.39")
     assert f"The incident is {raised['id']}." in whole[1].out
     assert f"its score of {raised['score']:.2f}" in whole[1].out
 

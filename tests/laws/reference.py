@@ -255,6 +255,7 @@ class Errors:
         self.spans = [5, 20] if self.many else [5, min(period, 128), 1, min(period, 128)]
         self.smoothed: list[float] | None = None
         self.habit: list[float] = []
+        self.levels: list[float] = []  # of the last reading, as far as they are beyond the habit of their view
 
     def take(self, taken: Taken, channel_scale: Sequence[float]) -> list[float] | None:
         """The smoothed errors after this reading; None where it has no forecast."""
@@ -288,7 +289,11 @@ class Errors:
         if self.many:
             habit = self.habit or [0.0] * len(views)
             self.habit = [h + 2 / 1001 * (v - h) for h, v in zip(habit, views, strict=True)]
-            views = [max(v - 0.6 * h, 0.0) for v, h in zip(views, habit, strict=True)]
+            beyond = [max(v - 0.6 * h, 0.0) for v, h in zip(views, habit, strict=True)]
+            heard = [b / v if v > 0 else 0.0 for b, v in zip(beyond, views, strict=True)]
+            level = [one * part for one, part in zip(level, [heard[0], *heard], strict=True)]
+            views = beyond
+        self.levels = level
         return math.log(math.fsum(views) / len(views) + 0.2)
 
 
@@ -354,8 +359,9 @@ class Said:
     alert: bool = False
     expected: list[float] | None = None
     smoothed: list[float] | None = None
-    commons: list[float] | None = None  # residuals in roots of the median squared ones of calibration
+    commons: list[float] | None = None  # residuals in roots of the mean squared ones of calibration
     bar_x: float = 0.0
+    levels: list[float] | None = None
 
 
 class Judging:
@@ -435,7 +441,7 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
         means, deviations = tracking.scaling
         expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]
         alert = judging.open is not None
-        said.append(Said("SCORED", x, score, bar, exceeds, alert, expected, smoothed, commons, bar_x))
+        said.append(Said("SCORED", x, score, bar, exceeds, alert, expected, smoothed, commons, bar_x, errors.levels))
     return said
 
 

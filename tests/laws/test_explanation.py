@@ -6,7 +6,7 @@ import pytest
 from pipeline.backtest.explanation import explain
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
-from tests.laws.reference import Judging, rows_of, said_of, softened
+from tests.laws.reference import Judging, rows_of, said_of
 from tests.laws.test_reference import POLICY, PROBABILITY, ROWS, plain, troubled
 from tests.streams import BEGIN, STEP, machine, series, stream, wave
 
@@ -23,7 +23,7 @@ def test_every_number_of_an_explanation_is_that_of_the_definitions(kind, request
     judging = Judging(normal, PROBABILITY, detector.digest, later.name)
     start = judging.bar
     said = said_of(tracking, errors, judging, rows_of(later.at, later.values, later.missing))
-    owners = {1: (0, 0, 1), 2: (0, 0)}[int(detector.scored.sum())]
+    owners = {1: (0, 0, 1, 1, 2, 3), 2: (0, 0, 1, 2)}[int(detector.scored.sum())]
     weights = [1 / (len(set(owners)) * owners.count(owner)) for owner in owners]
 
     for row in ROWS_TOLD:
@@ -31,14 +31,16 @@ def test_every_number_of_an_explanation_is_that_of_the_definitions(kind, request
         assert told.outcome.name == plainly.outcome
         if told.outcome != Outcome.SCORED:
             continue
-        level = softened(plainly.smoothed, normal.high)
+        level = plainly.levels
         share = [w * x for w, x in zip(weights, level, strict=True)]
         before = said[:row]
         np.testing.assert_allclose([view.smoothed for view in told.views], plainly.smoothed, 1e-4, 1e-9)
         np.testing.assert_allclose([view.high for view in told.views], normal.high, 1e-4)
         np.testing.assert_allclose([view.level for view in told.views], level, 1e-4, 1e-9)
         np.testing.assert_allclose([view.weight for view in told.views], weights)
-        np.testing.assert_allclose([view.share for view in told.views], np.array(share) / sum(share), 1e-3, 1e-9)
+        np.testing.assert_allclose(
+            [view.share for view in told.views], np.array(share) / (sum(share) or 1.0), 1e-3, 1e-9
+        )
         np.testing.assert_allclose([told.x, told.bar_x, told.bar_start], [plainly.x, plainly.bar_x, start], 0, 1e-5)
         np.testing.assert_allclose([told.score, told.bar], [plainly.score, plainly.bar], 0, 1e-4)
         assert told.before.scored == sum(each.outcome == "SCORED" for each in before)

@@ -70,7 +70,7 @@ def test_a_series_stands_where_its_readings_left_it():
         stood.append(monitor.standing("pump"))
 
     assert (before.at, before.unscored, before.bar, before.scored, before.incident) == (None, 8, None, 0, None)
-    assert before.spans == (5, 64)
+    assert before.spans == (5, 20)
     assert [each.unscored for each in stood] == [7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0]
     assert [each.scored for each in stood[7:]] == [0, 1, 2, 3, 4]
     assert [each.exceeded for each in stood[7:]] == [0, 0, 0, 1, 2]
