@@ -114,11 +114,11 @@ def test_steps_without_a_reading_are_told():
 def test_the_bar_and_what_would_have_been_needed_are_told():
     still, moved = told(calm()), told(calm().with_values(200, 9.0), 210, TRACKING)
     fused, needed = np.exp([still.x, still.bar_x]) - 0.2
+    gap = still.bar_x - still.x
 
     assert notes(still) == [
         "The bar stands where it started; 0 of 292 readings scored before it exceeded (1 in 100 is promised).",
-        f"x is {still.bar_x - still.x:.3f} below the bar: F is {fused:.3f}, "
-        f"more than {needed:.3f} would have exceeded.",
+        f"x is {gap:.3f} below the bar: F is {fused:.3f}, more than {needed:.3f} would have exceeded.",
     ]
     assert notes(moved)[0] == (
         f"The bar has moved by {moved.bar_x - moved.bar_start:+.3f} in x since it started: "
