@@ -43,7 +43,7 @@ class ChannelPart:
     deviation: Deviation  # the contribution is its share in the error of this reading
     rule: ChannelRule
     scored: bool  # False: it only feeds the network
-    commons: float | None  # the residual in roots of the channel's median squared residual in calibration
+    commons: float | None  # the residual in roots of the channel's mean squared residual in calibration
     limits: Limits | None  # None where it was not tried
 
 
