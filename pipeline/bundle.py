@@ -202,12 +202,11 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
 def _past(arrays: Arrays, numbers: Mapping[str, int] | None) -> Past | None:
     if numbers is None:
         return None
-    past = Past(
-        arrays["views.past.transition"], arrays["views.past.entry"], int(numbers["reach"]), int(numbers["window"])
-    )
-    if past.transition.shape != (past.order, past.order) or past.reach < 1 or not 0 <= past.window <= LARGEST_WINDOW:
-        raise ValueError(f"the past has a transition of shape {past.transition.shape} and a window of {past.window}")
-    return past
+    transition, entry = arrays["views.past.transition"], arrays["views.past.entry"]
+    reach, window = int(numbers["reach"]), int(numbers["window"])
+    if transition.shape != (len(entry), len(entry)) or reach < 1 or not 0 <= window <= LARGEST_WINDOW:
+        raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
+    return Past(transition, entry, reach, window)
 
 
 def _components(arrays: Arrays) -> Components | None:

@@ -7,7 +7,7 @@ with one scored channel keeps its last `window` readings themselves, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class Past:
     entry: Singles  # (d,) B
     reach: int  # readings that a state stands for
     window: int  # W, 0 where no window is kept
+    _columns: Singles = field(init=False, repr=False)  # (d, d filled up)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_columns", even(self.transition))
 
     @property
     def order(self) -> int:
@@ -40,7 +44,7 @@ class Past:
     def step(self, state: Singles, z: Singles) -> Singles:
         """The states (n, C, d) after readings z (n, C)."""
         n, channels, order = state.shape
-        moved = product((state.reshape(n * channels, order),), even(self.transition))[:, :order]
+        moved = product((state.reshape(n * channels, order),), self._columns)[:, :order]
         return moved.reshape(n, channels, order) + z[..., None] * self.entry
 
 
