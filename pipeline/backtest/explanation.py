@@ -13,7 +13,6 @@ import numpy as np
 
 from pipeline.detector.calibration import Calibration
 from pipeline.detector.detector import Detector
-from pipeline.detector.views import owners
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.parts import Parts, Standing, join_parts
 from pipeline.monitor.policy import ChannelRule, Policy
@@ -172,7 +171,7 @@ def _views(detector: Detector, parts: Parts, spans: tuple[int, ...]) -> tuple[Vi
     """The smoothed errors of one reading; a share in F is weight times level over their sum."""
     weighed = parts.softened[0] * parts.weights
     total = float(weighed.sum()) or 1.0
-    names = [detector.views[owner].name for owner in owners(detector.views).tolist()]
+    names = [detector.views[owner].name for owner in detector.owners.tolist()]
     columns = (parts.errors[0], parts.smoothed[0], parts.high[0], parts.softened[0], parts.weights, weighed / total)
     return tuple(
         ViewPart(name, span, *numbers)

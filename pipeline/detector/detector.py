@@ -88,7 +88,7 @@ class Detector:
         weights: Floats = 1.0 / (len(self.views) * np.bincount(self.owners)[self.owners])
         return weights
 
-    @property
+    @cached_property
     def many(self) -> bool:
         """More than one channel is scored. Then some drift for good, and habits are taken off what a view says."""
         return int(self.scored.sum()) > 1

@@ -141,7 +141,7 @@ class Monitor:
         residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
         channel_scale = detector.channel_scales[own]
         error = prediction_error(residual, tracked.there, channel_scale)
-        errors = errors_of(detector.views, error, tracked.further)
+        errors = errors_of(detector.owners, error, tracked.further)
         smoothed, high = smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own]
         softened = levels(smoothed, high)
         opinion = opinions(softened, detector.owners)

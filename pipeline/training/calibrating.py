@@ -128,7 +128,7 @@ def opinions_run(
     for batch in batches:
         scale = scales[slots.marks.calibration[batch.slots]]
         error = prediction_error(batch.residual, batch.tracked.there, scale)
-        errors = errors_of(detector.views, error, batch.tracked.further)
+        errors = errors_of(detector.owners, error, batch.tracked.further)
         smoothed.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks))
     kept = np.concatenate([errors[batch.calibrates] for errors, batch in zip(smoothed, batches, strict=True)])
     high = np.stack([np.quantile(kept[rows], 0.99, axis=0) for rows in groups])

@@ -93,4 +93,4 @@ def test_every_smoothed_error_has_its_view_and_its_span():
 
     assert spans_of(views, 25) == (5, 25, 1, 25)
     assert owners(views).tolist() == [0, 0, 1, 1]
-    assert errors_of(views, np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 4.0, 3.0, 3.0]]
+    assert errors_of(owners(views), np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 4.0, 3.0, 3.0]]

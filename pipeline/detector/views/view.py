@@ -40,9 +40,12 @@ def owners(views: Sequence[View]) -> Ints:
     return np.repeat(np.arange(len(views)), [len(view.spans(1)) for view in views])
 
 
-def errors_of(views: Sequence[View], prediction: Floats, further: Floats) -> Floats:
-    """The error of each view, once for each of its spans, (N, K): prediction (N,), the other views (N, V - 1)."""
-    return np.concatenate((prediction[:, None], further), axis=1)[:, owners(views)]
+def errors_of(owner: Ints, prediction: Floats, further: Floats) -> Floats:
+    """The error of each view, once for each of its spans, (N, K): prediction (N,), the other views (N, V - 1).
+
+    `owner` (K,) is that of `owners`.
+    """
+    return np.concatenate((prediction[:, None], further), axis=1)[:, owner]
 
 
 def mean_over(channels: Floats, there: Flags) -> Floats:
