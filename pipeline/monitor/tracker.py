@@ -222,11 +222,9 @@ class Tracker:
 
     def _look(self, tracked: Tracked, recalled: Recalled) -> None:
         """The errors of the further views, 0 where there was no forecast, or the past that a view needs is not full."""
-        known = np.flatnonzero(tracked.forecast_known)
-        seen = Recalled(recalled.state[known], recalled.window[known], recalled.full[known])
-        z, there = tracked.z[known][:, self._scored], tracked.there[known][:, self._scored]
+        z, there = tracked.z[:, self._scored], tracked.there[:, self._scored]
         for column, view in enumerate(self._views):
-            tracked.further[known, column] = view.error(z, there, seen)
+            tracked.further[:, column] = np.where(tracked.forecast_known, view.error(z, there, recalled), 0.0)
 
     def _run(self, z: Floats, at: Ints, slots: Ints) -> None:
         """One step of the network for these series."""
