@@ -16,6 +16,7 @@ from pipeline.detector.calendar import DAY, WEEK
 from pipeline.detector.detector import Channel
 from pipeline.detector.scaling import LARGEST, scale
 from pipeline.records import Clock, Flags, Floats
+from pipeline.training.history import without_trend
 from pipeline.training.preparing import Fitted
 
 Kind = Literal["day", "week", "slow", "single"]
@@ -104,9 +105,7 @@ def slow_share(z: Floats) -> float:
 
     The mean over channels that move at all; of a periodogram in half cycles over all T, the lines below two cycles.
     """
-    time = np.linspace(-1, 1, len(z))[:, None]
-    straight = z - z.mean(axis=0) - time * ((z * time).sum(axis=0) / (time**2).sum())
-    power = np.abs(np.fft.rfft(straight, 2 * len(z), axis=0))[1:] ** 2
+    power = np.abs(np.fft.rfft(without_trend(z), 2 * len(z), axis=0))[1:] ** 2
     lively = power.sum(axis=0) > 1e-9 * len(z)
     return float((power[:3, lively].sum(axis=0) / power[:, lively].sum(axis=0)).mean()) if lively.any() else 0.0
 

@@ -97,10 +97,8 @@ def period_of(z: Floats) -> int | None:
     longest = min(400, int(rows / 2.2))
     if longest < 9:
         return None
-    time = np.linspace(-1, 1, rows)[:, None]
-    straight = z - z.mean(axis=0) - time * ((z * time).sum(axis=0) / (time**2).sum())
     size = 1 << (rows + longest).bit_length()
-    power = np.abs(np.fft.rfft(straight, size, axis=0)) ** 2
+    power = np.abs(np.fft.rfft(without_trend(z), size, axis=0)) ** 2
     products = np.fft.irfft(power, size, axis=0)[: longest + 1] / (rows - np.arange(longest + 1))[:, None]
     lively = products[0] > 1e-9
     if not lively.any():
@@ -113,6 +111,13 @@ def period_of(z: Floats) -> int | None:
     if not len(peaks) or correlation[peaks].max() <= 0.2:
         return None
     return int(peaks[correlation[peaks] >= 0.9 * correlation[peaks].max()][0])
+
+
+def without_trend(z: Floats) -> Floats:
+    """Scaled readings less their straight line of least squares; both (T, C)."""
+    time = np.linspace(-1, 1, len(z))[:, None]
+    straight: Floats = z - z.mean(axis=0) - time * ((z * time).sum(axis=0) / (time**2).sum())
+    return straight
 
 
 @dataclass(frozen=True, slots=True)
