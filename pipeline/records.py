@@ -186,3 +186,9 @@ class Alert:
     partition: int
     offset: int
     clock: Clock
+
+
+def runs(flags: Flags) -> Ints:
+    """Where each run of set flags (T,) begins and ends, (R, 2): first <= row < last."""
+    edges: Ints = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return edges.reshape(-1, 2)

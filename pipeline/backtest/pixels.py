@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.records import Clock, Flags, Floats, Ints
+from pipeline.records import Clock, Flags, Floats, Ints, runs
 
 COLUMNS = 1400  # of pixels: about the width of a panel
 THINNEST = 2.5  # columns of a span, so that an incident of one reading is seen
@@ -66,8 +66,8 @@ class Pixels:
 
     def runs(self, rows: Flags) -> list[tuple[float, float]]:
         """Each run of true rows, (T,), as a span."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], rows, [False]]).astype(np.int8)))
-        return self.spans(self._at[edges[::2]], self._at[edges[1::2] - 1])
+        firsts, lasts = runs(rows).T
+        return self.spans(self._at[firsts], self._at[lasts - 1])
 
     def spans(self, starts: Ints, ends: Ints) -> list[tuple[float, float]]:
         """Left edge and width of each span between two moments: wide enough to be seen, joined where they touch."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.formats.times import iso
 from pipeline.monitor.monitor import Tally
-from pipeline.records import Flags, Ints
+from pipeline.records import Flags, Ints, runs
 
 SERIES = "machine"
 TRAINING_DAYS = 7
@@ -35,9 +35,7 @@ class Window:
 
 def windows(labels: Flags) -> list[Window]:
     """The labelled windows of the readings (N,), in order."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], labels.astype(np.int8), [0]))))
-    spans = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    return [Window(name, first, end - 1) for name, (first, end) in zip(WINDOWS, spans, strict=True)]
+    return [Window(name, first, end - 1) for name, (first, end) in zip(WINDOWS, runs(labels).tolist(), strict=True)]
 
 
 def found_in_words(labels: Flags, alert: Flags, at: Ints) -> list[str]:

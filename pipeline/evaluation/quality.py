@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pipeline.records import Codes, Flags, Floats, Ints
+from pipeline.records import Codes, Flags, Floats, Ints, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,11 @@ def false_alarm_rate(labels: Flags, exceeds: Flags) -> float | None:
 
 def events(labels: Flags, series: Codes | None = None) -> tuple[Ints, Ints]:
     """First row of each run of anomalous rows, and the row after its last; rows of one series stand together."""
-    begins, goes_on = labels.copy(), labels.copy()
-    same = np.ones(max(len(labels) - 1, 0), bool) if series is None else series[1:] == series[:-1]
-    begins[1:] &= ~(labels[:-1] & same)
-    goes_on[:-1] &= labels[1:] & same
-    goes_on[-1:] = False
-    return np.flatnonzero(begins), np.flatnonzero(labels & ~goes_on) + 1
+    starts, ends = runs(labels).T
+    if series is None:
+        return starts, ends
+    borders = 1 + np.flatnonzero(labels[1:] & labels[:-1] & (series[1:] != series[:-1]))
+    return np.union1d(starts, borders), np.union1d(ends, borders)
 
 
 def _first_alert(alert: Flags, starts: Ints) -> Ints:

@@ -18,7 +18,7 @@ import torch
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import StateError
 from pipeline.monitor.slots import Slots
-from pipeline.records import Flags, Floats, Ints, Outcome
+from pipeline.records import Flags, Floats, Outcome, runs
 from pipeline.training.calibrating import tracked_batches
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import Fitted
@@ -50,7 +50,7 @@ class Trimmed:
                 "readings": last - first,
             }
             for series, rows in zip(fitted, self.rows, strict=True)
-            for first, last in runs(rows)
+            for first, last in runs(rows).tolist()
         ]
         return {
             "at_most": share,
@@ -117,7 +117,7 @@ def odd_spans(detector: Detector, fitted: Sequence[Fitted], share: float) -> Tri
         odd = oddness(error)
         room = int(share * len(error))
         dropped = np.zeros(len(series.history), bool)
-        far = joined([span for span in runs(odd > NEAR) if odd[slice(*span)].max() > FAR])
+        far = joined([(a, b) for a, b in runs(odd > NEAR).tolist() if odd[a:b].max() > FAR])
         for first, last in sorted(far, key=lambda span: -np.nanmax(odd[slice(*span)])):
             if last - first <= room:
                 dropped[first:last] = True
@@ -188,9 +188,3 @@ def _around(error: Floats) -> Floats:
     total = np.convolve(np.where(there, error, 0.0), window)[SPAN // 2 :][: len(error)]
     count = np.convolve(there.astype(float), window)[SPAN // 2 :][: len(error)]
     return np.where(there, total / np.maximum(count, 1), np.nan)
-
-
-def runs(flags: Flags) -> list[tuple[int, int]]:
-    """Where each run of set flags (T,) begins and ends: first <= row < last."""
-    edges: Ints = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

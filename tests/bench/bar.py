@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.detector.calibration import calibrate
-from pipeline.records import Flags, Floats, Outcome
+from pipeline.records import Flags, Floats, Outcome, runs
 
 COLUMNS = 40  # streams of each kind
 EVENTS, EVENT_READINGS = 10, 20  # planted in a stream, and how long each lasts
@@ -142,7 +142,7 @@ def streams(p: float, seed: int) -> tuple[Floats, Flags, Floats, Floats, Floats,
 
 def found(exceeds: Flags, events: Flags) -> Floats:
     """The share of planted events in which a reading exceeds, (S,)."""
-    begins = np.flatnonzero(np.diff(np.concatenate(([0], events.any(axis=1).astype(int)))) == 1)
+    begins = runs(events.any(axis=1))[:, 0]
     hit = [exceeds[begin : begin + EVENT_READINGS].any(axis=0) for begin in begins]
     return np.mean(hit, axis=0)
 
@@ -200,9 +200,7 @@ def recorded(folder: Path, p: float) -> None:
             mine = exceeds[: len(label), column]
             normal = ~(np.convolve(label, np.ones(201), "same")[: len(label)] > 0)  # 100 readings from a label
             (ratios if normal.sum() >= 10 / p else few).append(mine[normal] / p)
-            edges = np.diff(np.concatenate(([0], label.astype(int), [0])))
-            stretches = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
-            hits += [bool(mine[begin:end].any()) for begin, end in stretches]
+            hits += [bool(mine[begin:end].any()) for begin, end in runs(label).tolist()]
         own = np.array([each.mean() for each in ratios])
         figures = (own <= 2, own, np.concatenate([*few, np.zeros(0)]), np.array(hits))
         mean, middle, pooled, recall = (

@@ -14,7 +14,7 @@ from pipeline.training.history import History, Parts, parts_of
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import prepared
 from pipeline.training.resume import decode, encode
-from pipeline.training.trimming import Trimmed, joined, oddness, runs
+from pipeline.training.trimming import Trimmed, joined, oddness
 from tests.streams import series, wave
 
 SETTINGS = FitSettings(hidden=8, steps=30, evaluate_every=10, batch=4, warm_up=16, device="cpu", trim=0.05)
@@ -142,11 +142,6 @@ def test_oddness_is_counted_in_robust_deviations_of_the_log_error():
 
     assert odd[-2] == pytest.approx((5 - np.median(level)) / deviation, rel=1e-5)
     assert np.isnan(odd[-1])
-
-
-def test_runs_begin_and_end_where_flags_change():
-    assert runs(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
-    assert runs(np.zeros(4, bool)) == []
 
 
 def test_spans_close_together_are_one():
