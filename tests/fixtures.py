@@ -42,16 +42,11 @@ def fitted(
     settings: FitSettings = SETTINGS,
 ) -> Detector:
     """The detector of these histories."""
-    from pipeline.training.fit import fitting  # here: brings torch
+    from pipeline.training.fit import finished, fitting  # here: brings torch
     from pipeline.training.history import History
 
     learnt = [History(each.name, each.at, each.values, each.missing) for each in histories]
-    steps = fitting(learnt, channels, clock, settings, seconds=lambda: 0.0)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return finished(fitting(learnt, channels, clock, settings, seconds=lambda: 0.0))
 
 
 def disturbed(calm: Series, step: int = STEP) -> Series:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from pipeline.training.preparing import NO_PERIOD, Fitted, fingerprint, labelled
 from pipeline.training.resume import Resume
 from pipeline.training.size import check_size
 from pipeline.training.trimming import trimming
+
+Step = TypeVar("Step")
+Learnt = TypeVar("Learnt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,8 @@ def fit(
         first = decoded.rejected[0]
         raise DataError(f"row {first.row} of the frame is no reading: {first.detail}; mend or drop it")
     labels = None if label is None else label_values(table, label)[decoded.rows]
-    steps = fitting(histories_of(decoded.readings, labels), layout.channels, layout.clock, settings or FitSettings())
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            detector: Detector = end.value
-            return detector
+    histories = histories_of(decoded.readings, labels)
+    return finished(fitting(histories, layout.channels, layout.clock, settings or FitSettings()))
 
 
 def histories_of(readings: Readings, labels: Floats | None = None) -> list[History]:
@@ -146,6 +144,17 @@ def fitting(
             complete: Detector = end.value
             return complete
         yield Calibrating(done, total)
+
+
+def finished(steps: Generator[Step, None, Learnt], told: Callable[[Step], object] = lambda _: None) -> Learnt:
+    """What a generator of progress returns in the end; on the way each step is told to `told`."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            learnt: Learnt = end.value
+            return learnt
+        told(step)
 
 
 def _uncalibrated(

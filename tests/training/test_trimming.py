@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import DataError
-from pipeline.training.fit import fitting
+from pipeline.training.fit import finished, fitting
 from pipeline.training.history import History, Parts, parts_of
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import prepared
@@ -26,18 +27,15 @@ def history(values):
     return History(made.name, made.at, made.values, made.missing)
 
 
-def learnt(values, settings=SETTINGS, resume=None, stop_after=None):
-    """The detector of one history, and every progress on the way."""
-    steps, seen = fitting([history(values)], ["temp"], "time", settings, lambda: 0.0, resume), []
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value, seen
-        if isinstance(step, Progress):
-            seen.append(step)
-            if len(seen) == stop_after:
-                return None, seen
+def learning(values, settings=SETTINGS, resume=None):
+    return fitting([history(values)], ["temp"], "time", settings, lambda: 0.0, resume)
+
+
+def learnt(values, settings=SETTINGS, resume=None):
+    """The detector of one history, and every progress of training on the way."""
+    seen = []
+    detector = finished(learning(values, settings, resume), seen.append)
+    return detector, [step for step in seen if isinstance(step, Progress)]
 
 
 def faulty():
@@ -125,8 +123,8 @@ def test_parts_never_overlap():
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 6])
 def test_a_training_interrupted_in_either_fit_ends_as_if_it_had_never_stopped(stop_after):
     whole, seen = learnt(faulty())
-    _, until = learnt(faulty(), stop_after=stop_after)
-    resume = decode(encode(until[-1].resume, "this"), "this")
+    *_, last = islice(learning(faulty()), stop_after)
+    resume = decode(encode(last.resume, "this"), "this")
     again, _ = learnt(faulty(), resume=resume)
 
     assert len(seen) == 6
