@@ -23,7 +23,7 @@ from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.slots import Slots
-from pipeline.monitor.smoothing import beyond_habit, smooth
+from pipeline.monitor.smoothing import beyond_habit, smooth, span_of
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
@@ -170,7 +170,7 @@ class Monitor:
             reset=tracked.reset,
             known=known & scored,
             share=shares(residual**2 / channel_scale, tracked.there),
-            span=np.rint(2 / np.maximum(self._tracks.alpha[slots, heaviest], 1e-9) - 1).astype(np.int64),
+            span=span_of(self._tracks.alpha[slots, heaviest]),
             target=zeros,
             calibration=own,
         )
@@ -246,7 +246,7 @@ class Monitor:
         return Standing(
             at=int(tracks.at[slot]) if tracks.started[slot] else None,
             unscored=gathering + max(warm_up - int(tracks.since_reset[slot]), 0),
-            spans=tuple(np.rint(2 / np.maximum(tracks.alpha[slot], 1e-9) - 1).astype(int).tolist()),
+            spans=tuple(span_of(tracks.alpha[slot]).tolist()),
             bar=float(bars.bar[slot]) if bars.set[slot] else None,
             scored=int(bars.scored[slot]),
             exceeded=int(bars.exceeded[slot]),

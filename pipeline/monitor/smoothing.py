@@ -9,6 +9,11 @@ from pipeline.monitor.tracker import Tracked, Tracks
 from pipeline.records import Floats, Ints
 
 
+def span_of(alpha: Floats) -> Ints:
+    """The span in readings that each alpha comes of."""
+    return np.rint(2 / np.maximum(alpha, 1e-9) - 1).astype(np.int64)
+
+
 def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tracks: Tracks) -> Floats:
     """Errors (N, K) smoothed by each series' EWMA, (N, K); they begin anew at the first error after a reset.
 
