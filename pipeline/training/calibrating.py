@@ -50,10 +50,7 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
 
     DataError where the calibration parts hold too few scored readings to rank another.
     """
-    slots = Slots(detector)
-    for series in fitted:
-        slot = slots.begin(series.history.name, series.step, series.regular, series.period)
-        slots.scale(slot, series.mean, series.spread)
+    slots = begun(detector, fitted)
     batches = []
     for batch in tracked_batches(detector, slots, fitted):
         batches.append(batch)
@@ -80,6 +77,15 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     ]
     complete = replace(detector, calibrations=tuple(calibrations))
     return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
+
+
+def begun(detector: Detector, fitted: Sequence[Fitted]) -> Slots:
+    """A slot for each of the series, which runs from its first row."""
+    slots = Slots(detector)
+    for series in fitted:
+        slot = slots.begin(series.history.name, series.step, series.regular, series.period)
+        slots.scale(slot, series.mean, series.spread)
+    return slots
 
 
 def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) -> Iterator[Batch]:

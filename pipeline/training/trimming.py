@@ -17,9 +17,8 @@ import torch
 
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import StateError
-from pipeline.monitor.slots import Slots
 from pipeline.records import Flags, Floats, Outcome, runs
-from pipeline.training.calibrating import tracked_batches
+from pipeline.training.calibrating import begun, tracked_batches
 from pipeline.training.loop import Progress
 from pipeline.training.preparing import Fitted
 from pipeline.training.resume import Resume
@@ -156,10 +155,7 @@ def _errors(detector: Detector, fitted: Sequence[Fitted]) -> list[Floats]:
     The mean over scored channels of squared residuals, each in units of its median, averaged over the span around it.
     """
     parts = [replace(series, history=series.fit_part, trimmed=None) for series in fitted]
-    slots = Slots(detector)
-    for part in parts:
-        slot = slots.begin(part.history.name, part.step, part.regular, part.period)
-        slots.scale(slot, part.mean, part.spread)
+    slots = begun(detector, parts)
     batches = list(tracked_batches(detector, slots, parts))
     slot_of = np.concatenate([batch.slots for batch in batches])
     squares = np.concatenate([batch.residual**2 for batch in batches])  # (N, C)
