@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 
 from pipeline.detector.calendar import CALENDAR_INPUTS
 from pipeline.detector.calibration import Calibration
-from pipeline.detector.detector import Channel, Detector
+from pipeline.detector.detector import Channel, Detector, LookingBack
 from pipeline.detector.engine import engine_of
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.past import Past
@@ -177,7 +177,7 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
     settings = FitSettings(**manifest["settings"])
     inputs = len(channels) + (CALENDAR_INPUTS if settings.calendar else 0)
     arrays, slots = _arrays(contents[CALIBRATION]), _arrays(contents[SLOTS])
-    views = _arrays(contents[VIEWS])
+    scored = sum(channel.role == "sensor" for channel in channels)
     detector = Detector(
         channels=channels,
         clock=manifest["clock"],
@@ -187,9 +187,7 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
         settings=settings,
         engine=engine_of(safetensors.numpy.load(contents[WEIGHTS]), len(channels), inputs),
         slots={str(name): slot.tobytes() for name, slot in zip(slots["series"], slots["slots"], strict=True)},
-        past=_past(views, manifest["past"]),
-        memory=Memory(views["views.memory.states"]) if "views.memory.states" in views else None,
-        components=_components(views),
+        looking_back=_looking_back(_arrays(contents[VIEWS]), manifest["past"], scored),
         figures=manifest["figures"],
         calibrations=tuple(_calibration(arrays, n, numbers) for n, numbers in enumerate(manifest["calibrations"])),
     )
@@ -199,21 +197,25 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
     return detector
 
 
-def _past(arrays: Arrays, numbers: Mapping[str, int] | None) -> Past | None:
+def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int) -> LookingBack | None:
+    """ValueError where what a view learnt does not fit the past that is kept of so many scored channels."""
     if numbers is None:
+        if arrays:
+            raise ValueError("a view looks back, and no past is kept")
         return None
     transition, entry = arrays["views.past.transition"], arrays["views.past.entry"]
     reach, window = int(numbers["reach"]), int(numbers["window"])
     if transition.shape != (len(entry), len(entry)) or reach < 1 or not 0 <= window <= LARGEST_WINDOW:
         raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
-    return Past(transition, entry, reach, window)
-
-
-def _components(arrays: Arrays) -> Components | None:
-    if "views.components.mean" not in arrays:
-        return None
+    states, past = arrays["views.memory.states"], scored * len(entry)
+    if states.ndim != 2 or states.shape[1] != past or not len(states):
+        raise ValueError(f"the memory has states of shape {states.shape}, the past has {past} numbers")
     mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
-    return Components(mean, basis, common)
+    width = window or past
+    shaped = basis.ndim == 2 and mean.shape == common.shape == basis.shape[:1] == (width,)
+    if not shaped or not (common > 0).all():
+        raise ValueError(f"the components have shape {basis.shape}, the past has {width} numbers")
+    return LookingBack(Past(transition, entry, reach, window), Memory(states), Components(mean, basis, common))
 
 
 def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> Calibration:
@@ -229,7 +231,6 @@ def _check(detector: Detector) -> None:
     channels, smoothed = len(detector.channels), len(detector.owners)
     if not channels or not detector.scored.any() or not detector.calibrations or not detector.slots:
         raise ValueError("it has no scored channel, no calibration or no slot")
-    _check_views(detector)
     for number, calibration in enumerate(detector.calibrations):
         shapes = {"channel_scale": (channels,), "high": (smoothed,), "band": (2, channels)}
         for name, shape in shapes.items():
@@ -240,22 +241,3 @@ def _check(detector: Detector) -> None:
     for name, array in detector.arrays():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ValueError(f"{name} holds something that is not a finite number")
-
-
-def _check_views(detector: Detector) -> None:
-    """ValueError where what a view learnt does not fit the past that is kept."""
-    past, memory, components = detector.past, detector.memory, detector.components
-    if past is None:
-        if memory or components:
-            raise ValueError("a view looks back, and no past is kept")
-        return
-    state = int(detector.scored.sum()) * past.order
-    if memory and (memory.states.ndim != 2 or memory.states.shape[1] != state or not len(memory.states)):
-        raise ValueError(f"the memory has states of shape {memory.states.shape}, the past has {state} numbers")
-    width = past.window or state
-    if components and not (
-        components.mean.shape == components.common.shape == components.basis.shape[:1] == (width,)
-        and components.basis.ndim == 2
-        and (components.common > 0).all()
-    ):
-        raise ValueError(f"the components have shape {components.basis.shape}, the past has {width} numbers")

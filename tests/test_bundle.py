@@ -130,6 +130,31 @@ def test_a_compressed_array_which_could_grow_without_end_is_refused(folder):
     assert "an array is compressed" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("views.past.transition", np.zeros(16), "transition of shape (16,)"),
+        ("views.memory.states", np.zeros(16), "states of shape (16,)"),
+        ("views.memory.states", np.zeros((4, 3)), "states of shape (4, 3), the past has 16 numbers"),
+        ("views.components.basis", np.zeros(7), "components have shape (7,)"),
+        ("views.components.common", np.zeros(7), "components have shape"),
+    ],
+)
+def test_what_does_not_fit_the_past_that_is_kept_is_refused(folder, name, value, said):
+    content = io.BytesIO()
+    np.savez(content, **(dict(np.load(folder / "views.npz")) | {name: value}))
+    replaced(folder, "views.npz", content.getvalue())
+
+    assert said in refusal(folder)
+
+
+def test_views_that_look_back_on_a_past_that_is_not_kept_are_refused(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"past": None}))
+
+    assert "no past is kept" in refusal(folder)
+
+
 def test_numbers_that_are_not_finite_and_shapes_that_do_not_fit_are_refused(folder):
     whole = dict(np.load(folder / "calibration.npz"))
     for name, value, said in (

@@ -29,6 +29,24 @@ class Channel:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class LookingBack:
+    """What a detector needs to look back."""
+
+    past: Past
+    memory: Memory
+    components: Components
+
+    def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """What was learnt, by name."""
+        yield "views.past.transition", self.past.transition
+        yield "views.past.entry", self.past.entry
+        yield "views.memory.states", self.memory.states
+        yield "views.components.mean", self.components.mean
+        yield "views.components.basis", self.components.basis
+        yield "views.components.common", self.components.common
+
+
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is worked out once and kept
 class Detector:
     """The network, the calibrations, and where each fitted series stood at the end of its history.
@@ -44,9 +62,7 @@ class Detector:
     period: int  # of a series never seen, in readings
     settings: FitSettings
     engine: Engine
-    past: Past | None = None  # None: no view looks back
-    memory: Memory | None = None
-    components: Components | None = None
+    looking_back: LookingBack | None = None  # None: no view looks back
     calibrations: tuple[Calibration, ...] = ()
     slots: Mapping[str, bytes] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -66,10 +82,15 @@ class Detector:
         """Which channels enter the error, (C,)."""
         return np.array([channel.role == "sensor" for channel in self.channels])
 
+    @property
+    def past(self) -> Past | None:
+        """How the past is kept; None where it is not."""
+        return self.looking_back.past if self.looking_back else None
+
     @cached_property
     def further(self) -> tuple[FurtherView, ...]:
         """The views beside the prediction; |z| only for one channel, on many it drags (docs/decisions/0010)."""
-        learnt = (view for view in (self.memory, self.components) if view is not None)
+        learnt = (self.looking_back.memory, self.looking_back.components) if self.looking_back else ()
         return (*(() if self.many else (Level(),)), *learnt)
 
     @cached_property
@@ -140,15 +161,8 @@ class Detector:
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """The weights, what the views learnt, and the arrays of each calibration by number."""
         yield from self.engine.tensors().items()
-        if self.past:
-            yield "views.past.transition", self.past.transition
-            yield "views.past.entry", self.past.entry
-        if self.memory:
-            yield "views.memory.states", self.memory.states
-        if self.components:
-            yield "views.components.mean", self.components.mean
-            yield "views.components.basis", self.components.basis
-            yield "views.components.common", self.components.common
+        if self.looking_back:
+            yield from self.looking_back.arrays()
         for number, calibration in enumerate(self.calibrations):
             for name in ("channel_scale", "high", "band", "sample"):
                 yield f"calibration.{number}.{name}", getattr(calibration, name)

@@ -133,8 +133,9 @@ def fitting(
         figures["trim"] = trimmed.figures(ready, settings.trim)
     whole = [series for series in ready if series.calibrates]
     detector = replace(detector, figures=figures)
-    if settings.profile == "full" and (back := look_back(whole, detector.scored, detector.period, settings.max_gap)):
-        detector = replace(detector, past=back.past, memory=back.memory, components=back.components)
+    if settings.profile == "full":
+        back = look_back(whole, detector.scored, detector.period, settings.max_gap)
+        detector = replace(detector, looking_back=back)
     calibrating = calibrated(detector, whole)
     done, total = 0, sum(len(series.history) for series in whole)
     while True:

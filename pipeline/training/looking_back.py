@@ -7,12 +7,12 @@ large each coordinate's residual commonly is comes from the calibration part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg import expm
 
+from pipeline.detector.detector import LookingBack
 from pipeline.detector.past import Past
 from pipeline.detector.views import Components, Memory
 from pipeline.records import Flags, Floats, Ints, Singles
@@ -24,15 +24,6 @@ LONGEST_WINDOW = 256  # readings
 REMEMBERED, CANDIDATES = 256, 20_000  # states kept in memory, and looked at to choose them
 FOR_COMPONENTS, EXPLAINED, MOST_COMPONENTS = 1500, 0.95, 64  # pasts, share of their variance, and a limit
 FLOOR = 0.1  # of the typical coordinate: the least that a residual is commonly
-
-
-@dataclass(frozen=True, slots=True)
-class LookingBack:
-    """What a detector needs to look back."""
-
-    past: Past
-    memory: Memory
-    components: Components
 
 
 def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int) -> LookingBack | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.detector.detector import LookingBack
 from pipeline.detector.past import Past, Recalled
 from pipeline.detector.views import Components, Level, Memory, Prediction, errors_of, owners, prediction_error, spans_of
 from tests.fixtures import unmoved
@@ -79,13 +80,10 @@ def test_only_a_detector_of_one_scored_channel_has_the_level():
 
 def test_what_was_learnt_of_the_past_is_looked_at_after_the_prediction():
     past = Past(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 4, 0)
-    learnt = {
-        "past": past,
-        "memory": Memory(np.zeros((2, 4))),
-        "components": Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4)),
-    }
+    components = Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4))
+    detector = replace(unmoved(), looking_back=LookingBack(past, Memory(np.zeros((2, 4))), components))
 
-    assert [view.name for view in replace(unmoved(), **learnt).views] == ["prediction", "memory", "components"]
+    assert [view.name for view in detector.views] == ["prediction", "memory", "components"]
 
 
 def test_every_smoothed_error_has_its_view_and_its_span():

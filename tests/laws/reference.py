@@ -84,9 +84,10 @@ class Looking:
     """The past of a series, and how far it is from what training saw; what was learnt is taken from the detector."""
 
     def __init__(self, detector: Detector) -> None:
-        self.memory, self.components = detector.memory.states.tolist(), detector.components
-        self.reach, self.window = detector.past.reach, detector.past.window
-        self.order, self.channels = detector.past.order, int(detector.scored.sum())
+        past, back = detector.past, detector.looking_back
+        self.memory, self.components = back.memory.states.tolist(), back.components
+        self.reach, self.window = past.reach, past.window
+        self.order, self.channels = past.order, int(detector.scored.sum())
         self.held, self.entered = legendre(self.reach, self.order)
         self.clear()
 
