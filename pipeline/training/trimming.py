@@ -27,7 +27,7 @@ SPAN = 5  # readings that an error is the mean of, before it and after it
 FAR, NEAR = 4.0, 2.0  # robust deviations of the log error: a span holds one beyond FAR, and ends where none is NEAR
 CLOSE = 10  # readings between two odd spans that are one
 LEAST_DEVIATION = 0.35  # of the log error: half of what a mean of five squared normal residuals has
-FLOOR = 1e-6  # of a channel's median squared residual, in scaled units, as in calibrating.py
+FLOOR = 1e-6  # of a channel's median squared residual, in scaled units; calibrating.py has the same of the mean
 SPANS_TOLD = 20  # in the figures
 PART = "trimmed"  # of a resume file: what the first fit found
 
