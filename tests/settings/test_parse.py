@@ -193,7 +193,7 @@ def test_a_configuration_without_a_detector_is_refused(text, message):
         ),
         (
             "detectors: {pumps: {clear: 3}}",
-            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, policy",
+            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, labels, policy",
         ),
         (
             "detectors: {pumps: {policy: {false_alarms: {rate: 1, bar: static}}}}",
