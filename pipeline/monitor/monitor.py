@@ -87,7 +87,8 @@ class Monitor:
     ) -> None:
         """Begin with the slots of the bundle, or cold where `fresh`; `name` is the detector's in alerts.
 
-        Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted.
+        Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted; where
+        they are grouped, their events are kept for that.
         SettingsError where a policy names a channel that the detector does not have, or promises a rate per week where
         weeks mean nothing.
         """

@@ -189,7 +189,7 @@ def test_ten_thousand_members_are_one_incident_whose_events_stay_few_and_small()
     assert cleared[:-1] == [None] * 9_999
     assert (last.event, last.group.joined, last.group.open) == ("cleared", 10_000, 0)
     assert names(last)[:2] == ["north/1/9999", "north/1/9998"]
-    assert max(len(encode(alert)) for alert in (*events, last)) < 40_000
+    assert max(len(encode(alert)) for alert in (*events, last)) < 20_000
 
 
 def test_members_are_told_one_by_one_and_later_whenever_they_doubled():

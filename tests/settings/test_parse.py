@@ -153,8 +153,8 @@ def test_series_are_labelled_by_their_names_and_grouped_by_labels(policy, expect
         (
             "policy: {group_by: site}",
             (
-                ": group_by asks for the label site, and labels declares none: declare site there, or group by one that "
-                "is declared"
+                ": group_by asks for the label site, and labels declares none: declare site there, or group by one "
+                "that is declared"
             ),
         ),
         (
@@ -180,14 +180,16 @@ def test_series_are_labelled_by_their_names_and_grouped_by_labels(policy, expect
         (
             "labels: [{site: north}]",
             (
-                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or {match: "old-*", site: south}, '
+                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or '
+                '{match: "old-*", site: south}, '
                 "found one without"
             ),
         ),
         (
             "labels: [north]",
             (
-                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or {match: "old-*", site: south}, '
+                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or '
+                '{match: "old-*", site: south}, '
                 'found "north"'
             ),
         ),
