@@ -107,6 +107,15 @@ def test_what_opens_later_than_the_window_is_another_incident(step, event):
     assert (later.id == first.id) == (event == "updated")
 
 
+def test_a_series_that_is_behind_the_others_joins_too_and_of_two_groups_the_later_one():
+    site = Site(within=5)
+    site.tell("north/1/a", "raised", 0)
+    second = site.tell("north/1/b", "raised", 6)
+    between = site.tell("north/1/c", "raised", 3)
+
+    assert (between.event, between.id, between.start) == ("updated", second.id, BEGIN + 6 * STEP)
+
+
 def test_a_member_that_raises_again_stays_in_its_group_and_keeps_its_highest_score():
     site = Site(within=5)
     site.tell("north/1/a", "raised", 0)
