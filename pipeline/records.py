@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
+Labels = tuple[tuple[str, str], ...]  # names and values of what is declared of a series
 Clock = Literal["time", "index"]  # microseconds since 1970 UTC, or a sample number of step 1
 Event = Literal["raised", "updated", "cleared", "budget_spent"]
 Severity = Literal["warning", "critical"]
@@ -162,8 +163,35 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A series in the incident of a group, as the last event of the series told it."""
+
+    series: str
+    id: str  # of its own incident; the last one where it had several
+    severity: Severity  # the highest so far
+    start: int
+    end: int | None  # None while its own incident is open
+    score: float  # the highest so far, in decades
+    peak_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Series with the same labels whose incidents opened together."""
+
+    labels: Labels
+    joined: int  # series so far
+    open: int  # of these, the ones whose own incident is open
+    members: tuple[Member, ...]  # the highest score first; of very many only the first
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """An event in the life of an incident. Times are in the detector's clock."""
+    """An event in the life of an incident. Times are in the detector's clock.
+
+    Where `group` is given, the incident is the group's, and with it id, event, severity, start and end; all else is of
+    the member whose reading caused the event.
+    """
 
     id: str  # the same in backtest, live and after a restart
     event: Event
@@ -186,6 +214,8 @@ class Alert:
     partition: int
     offset: int
     clock: Clock
+    labels: Labels = ()  # of the series
+    group: Group | None = None
 
 
 def runs(flags: Flags) -> Ints:

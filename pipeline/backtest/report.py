@@ -96,6 +96,7 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
             "bar": monitor.policy.bar,
             "clear_after": monitor.policy.clear_after,
             "budget": None if (budget := monitor.policy.budget) is None else asdict(budget),
+            **({} if (grouping := monitor.policy.grouping) is None else {"grouping": asdict(grouping)}),
         },
         "target": tally.target,
         "target_is_finer_than_calibration": tally.target < finest,
@@ -124,6 +125,7 @@ def _rates(tally: Tally, detector: Detector) -> dict[str, Any]:
         "exceeded": tally.exceeded,
         "incidents": raised,
         "by_severity": dict(tally.raised),
+        **({} if tally.members is None else {"members": tally.members}),
         unit: raised / share if share else None,
     }
 

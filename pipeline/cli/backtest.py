@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats import alerts as alert_format
 from pipeline.formats.frames import TIMESTAMP
 from pipeline.formats.scores import scores_batch, scores_schema
+from pipeline.monitor.groups import in_time
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import Policy
 from pipeline.records import Alert
@@ -214,7 +216,10 @@ class Results:
 
     def write(self, monitor: Monitor, seconds: float) -> dict[str, Any]:
         """Alerts in the order of time, and the report."""
-        lines = [alert_format.encode(alert) + b"\n" for alert in sorted(self.alerts, key=lambda alert: alert.at)]
+        told = monitor.group(in_time(self.alerts))
+        if monitor.policy.grouping is not None:
+            self.findings.alerts = Counter(alert.event for alert in told)
+        lines = [alert_format.encode(alert) + b"\n" for alert in told]
         (self._out / "alerts.jsonl").write_bytes(b"".join(lines))
         written = report(monitor, self.findings, seconds, self._comparison.judged())
         (self._out / "report.json").write_text(json.dumps(written, indent=2, allow_nan=False) + "\n")
@@ -270,7 +275,9 @@ def tell(written: dict[str, Any], out: Path, drawn: Sequence[Path]) -> None:
         kept = "none scored" if rates["exceedance"] is None else f"{rates['exceedance']:.2g}"
         rate = "" if per is None else f", {per:.2g} per {unit}"
         say(
-            f"  target {rates['target']:.2g}: exceedance {kept}, {counted(rates['incidents'], 'incident')}{rate}"
+            f"  target {rates['target']:.2g}: exceedance {kept}, {counted(rates['incidents'], 'incident')}"
+            + (f" of {rates['members']:,} in single series" if "members" in rates else "")
+            + rate
             + ("  <- this policy" if rates is at_target else "")
         )
     if written["target_is_finer_than_calibration"]:

@@ -13,6 +13,7 @@ from pipeline.connectors.tables import Tables
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats import times
 from pipeline.formats.alerts import when
+from pipeline.monitor.groups import in_time
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Alert, Decoded, Flags, Ints, Outcome, Readings, join
 from pipeline.settings.problems import nearest
@@ -162,7 +163,9 @@ def _by_score(choice: Choice, tables: Tables, monitor: Monitor, last: dict[str, 
     outcome = np.concatenate([part.scores.outcome for part in parts])
     mine = found.of_series(choice.series)
     if choice.alert is not None:
-        raised = [alert for part in parts for alert in part.alerts if alert.event == "raised"]
+        events = [alert for part in parts for alert in part.alerts]
+        grouped = [alert for alert in monitor.group(in_time(events)) if alert.group is not None]
+        raised = [alert for alert in (*events, *grouped) if alert.event == "raised"]
         alert = _alert(choice.alert, raised, tables)
         taken = mine & found.of_series(alert.series) & (outcome <= Outcome.WARMING)
         indices = np.flatnonzero(taken & (found.readings.at == alert.start))

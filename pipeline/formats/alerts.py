@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from pipeline.formats import times
-from pipeline.records import Alert, Clock, Deviation
+from pipeline.records import Alert, Clock, Deviation, Group, Labels
 
 CHANNELS_SHOWN = 3  # in a sentence; the others are counted
+MEMBERS_SHOWN = 3  # the same
 
 _DURATIONS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000))  # microseconds
 
@@ -26,7 +27,10 @@ def encode(alert: Alert) -> bytes:
 
 
 def as_dict(alert: Alert) -> dict[str, Any]:
-    """The alert in values of JSON: times as ISO 8601 with Z, or sample numbers; None where there is none."""
+    """The alert in values of JSON: times as ISO 8601 with Z, or sample numbers; None where there is none.
+
+    Labels are there where they are declared, group and members where the incident is a group's.
+    """
     return {
         "id": alert.id,
         "event": alert.event,
@@ -59,7 +63,28 @@ def as_dict(alert: Alert) -> dict[str, Any]:
         ],
         "partition": alert.partition,
         "offset": alert.offset,
+        **({"labels": dict(alert.labels)} if alert.labels else {}),
+        **(_group(alert.group, alert) if alert.group is not None else {}),
         "sentence": sentence(alert),
+    }
+
+
+def _group(group: Group, alert: Alert) -> dict[str, Any]:
+    """Whose incident it is and its members, the one with the highest score first."""
+    return {
+        "group": {"id": alert.id, "labels": dict(group.labels), "joined": group.joined, "open": group.open},
+        "members": [
+            {
+                "series": member.series,
+                "id": member.id,
+                "severity": member.severity,
+                "start": _outside(member.start, alert.clock),
+                "end": None if member.end is None else _outside(member.end, alert.clock),
+                "score": member.score,
+                "peak_at": _outside(member.peak_at, alert.clock),
+            }
+            for member in group.members
+        ],
     }
 
 
@@ -70,14 +95,20 @@ def _outside(at: int, clock: Clock) -> str | int:
 def sentence(alert: Alert) -> str:
     """What happened, for an operator, in one line whatever the names contain. Times are UTC."""
     parts = _ended(alert) if alert.event == "cleared" else _ongoing(alert)
-    text = f"{alert.series}{_urgency(alert)}: " + "; ".join(part for part in parts if part)
+    whose = alert.series if alert.group is None else f"{in_words(alert.group.labels)}, {alert.series}"
+    text = f"{whose}{_urgency(alert)}: " + "; ".join(part for part in parts if part)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _urgency(alert: Alert) -> str:
     if alert.event == "cleared" or alert.severity == "warning":
         return ""
-    return " now critical" if alert.event == "updated" else " critical"
+    return " now critical" if alert.event == "updated" and alert.group is None else " critical"
+
+
+def in_words(labels: Labels) -> str:
+    """Labels for a person: site north, line 3."""
+    return ", ".join(f"{name} {value}" for name, value in labels)
 
 
 def _ongoing(alert: Alert) -> list[str]:
@@ -91,15 +122,37 @@ def _ongoing(alert: Alert) -> list[str]:
         _rarity(alert) and _rarity(alert) + _lasting(alert),
         _contributions(alert),
         f"open since {when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
+        _members(alert.group) if alert.group is not None and alert.group.joined > 1 else "",
     ]
 
 
 def _ended(alert: Alert) -> list[str]:
     """The parts of the sentence when the incident is over."""
+    if alert.group is not None:
+        return _group_ended(alert, alert.group)
     after = f"{when(alert.at, alert.clock)} after {duration(alert.at - alert.start, alert.clock)}"
     peak = f"peak {_rarity(alert)}".rstrip() + f" at {when(alert.peak_at, alert.clock, alert.at)}"
-    ending = "closed by a gap in the readings, which go on" if alert.closing == "gap" else "back to normal"
-    return [f"{ending} at {after}", peak, _contributions(alert)]
+    return [f"{_ending(alert)} at {after}", peak, _contributions(alert)]
+
+
+def _ending(alert: Alert) -> str:
+    return "closed by a gap in the readings, which go on" if alert.closing == "gap" else "back to normal"
+
+
+def _group_ended(alert: Alert, group: Group) -> list[str]:
+    """The parts of the sentence when the last member of a group is over it."""
+    last = f"the last of {group.joined} series " if group.joined > 1 else ""
+    after = f"{when(alert.at, alert.clock)} after {duration(alert.at - alert.start, alert.clock)}"
+    highest = group.members[0]
+    peak = f"peak of {highest.series} at {when(highest.peak_at, alert.clock, alert.at)}"
+    return [f"{last}{_ending(alert)} at {after}", peak, _members(group) if group.joined > 1 else ""]
+
+
+def _members(group: Group) -> str:
+    """How many series an incident has and which: the highest scores first."""
+    names = ", ".join(member.series for member in group.members[:MEMBERS_SHOWN])
+    others = group.joined - min(len(group.members), MEMBERS_SHOWN)
+    return f"{group.joined} series: {names}" + (f" and {others} more" if others else "")
 
 
 def _reading(channel: Deviation, when: str) -> str:

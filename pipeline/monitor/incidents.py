@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.detector.detector import Detector
 from pipeline.monitor.budget import Ledger, Spent
+from pipeline.monitor.labels import Labelling
 from pipeline.monitor.policy import ChannelRule, Policy
 from pipeline.monitor.table import Columns
 from pipeline.records import Alert, Closing, Deviation, Event, Flags, Floats, Ints, Outcome, Readings, Scores
@@ -65,6 +66,7 @@ class Incidents:
         self._columns = columns
         self._ledger = Ledger(detector, policy.budget, spent)
         self._clear_after = policy.clear_after
+        self._labelling = Labelling(policy.labels)
         self._name = name
         self._rules = [policy.channels.get(channel, ChannelRule()) for channel in detector.names]
         limits = np.array([rule.valid_range or (-np.inf, np.inf) for rule in self._rules])
@@ -189,6 +191,7 @@ class Incidents:
             partition=int(readings.partition[row]),
             offset=int(readings.offset[row]),
             clock=detector.clock,
+            labels=self._labelling.of(series),
         )
 
     def _deviations(self, judged: Judged, row: int, contribution: Floats, by_range: bool) -> tuple[Deviation, ...]:

@@ -6,7 +6,8 @@ the service both call it, and nothing else computes a score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,7 +20,9 @@ from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
 from pipeline.monitor.budget import Spent, none_spent
 from pipeline.monitor.decision import Bars, Decision, no_bars
+from pipeline.monitor.groups import Groups, in_time
 from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
+from pipeline.monitor.labels import Labelling
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.slots import Slots
@@ -65,8 +68,9 @@ class Tally:
     target: float  # the promised share, for a series with the detector's own step
     scored: int  # readings
     exceeded: int  # readings
-    raised: Mapping[str, int]  # incidents by severity at raising
+    raised: Mapping[str, int]  # incidents by severity at raising; those of a group once
     held_back: Mapping[str, int]  # exceeding readings that raised nothing, by rule
+    members: int | None = None  # incidents of single series, where they are told as groups
 
 
 class Monitor:
@@ -83,7 +87,8 @@ class Monitor:
     ) -> None:
         """Begin with the slots of the bundle, or cold where `fresh`; `name` is the detector's in alerts.
 
-        Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted.
+        Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted; where
+        they are grouped, their events are kept for that.
         SettingsError where a policy names a channel that the detector does not have, or promises a rate per week where
         weeks mean nothing.
         """
@@ -98,6 +103,8 @@ class Monitor:
         own = (self._slots.bars, self._slots.open, self._slots.spent)
         self._judge = Judge(detector, self.policy, *own, name)
         self._aside = [Judge(detector, other, *three, name) for other, three in zip(what_if, asides, strict=True)]
+        self._groups = groups_of(detector, self.policy)
+        self._aside_events: list[tuple[Policy, list[Alert]]] = [(other, []) for other in what_if]  # to be grouped
         self._names: Sequence[str] = ()
         self._coded: Flags = np.zeros(0, bool)  # which codes of the names have been looked up
         self._slot_of_code: Ints = np.zeros(0, np.int64)
@@ -128,11 +135,20 @@ class Monitor:
         judged, parts = self._score(readings, tracked, slots, rounds)
         steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
         scores, alerts, bar, target = self._judge.judge(judged, slots, steps, regular)
-        for judge in self._aside:
-            judge.judge(judged, slots, steps, regular)
+        for judge, (other, events) in zip(self._aside, self._aside_events, strict=True):
+            aside = judge.judge(judged, slots, steps, regular).alerts
+            events += [replace(alert, channels=()) for alert in aside] if other.grouping else []
         self._marks.partition[slots] = readings.partition
         self._marks.offset[slots] = readings.offset
         return scores, alerts, replace(parts, bar=bar, target=target)
+
+    def group(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """The events as they are told: those of series that are grouped as events of one incident.
+
+        `alerts` are all that `observe` gave, each once and in the order of the readings. A backtest that reads series
+        one after the other gives them in the order of time, `groups.in_time`.
+        """
+        return list(alerts) if self._groups is None else self._groups.follow(alerts)
 
     def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> tuple[Judged, Parts]:
         """Forecasts to errors, levels and decades of rarity."""
@@ -196,27 +212,41 @@ class Monitor:
 
     def tally(self) -> Tally:
         """What was counted under the policy."""
-        return self._tally(self._judge)
+        return self._tally(self._judge, self._groups)
 
     def tallies_aside(self) -> list[Tally]:
         """What was counted under each policy of `what_if`."""
-        return [self._tally(judge) for judge in self._aside]
+        tallies = []
+        for judge, (other, events) in zip(self._aside, self._aside_events, strict=True):
+            groups = groups_of(self.detector, other)
+            if groups is not None:
+                groups.follow(in_time(events))
+            tallies.append(self._tally(judge, groups))
+        return tallies
 
-    def _tally(self, judge: Judge) -> Tally:
+    def _tally(self, judge: Judge, groups: Groups | None) -> Tally:
         bars, incidents, slots = judge.bars, judge.incidents, self._table.in_use()
         return Tally(
             target=judge.decision.target,
             scored=int(bars.scored[slots].sum()),
             exceeded=int(bars.exceeded[slots].sum()),
-            raised=dict(incidents.raised),
+            raised=dict(incidents.raised if groups is None else groups.raised),
             held_back=dict(incidents.held_back),
+            members=None if groups is None else incidents.raised.total(),
         )
 
     def open_incidents(self) -> dict[Severity, int]:
-        """How many incidents are open, by severity."""
-        columns = self._slots.open
-        critical = int((columns.open & columns.critical).sum())
-        return {"warning": int(columns.open.sum()) - critical, "critical": critical}
+        """How many incidents are open, by severity; those of a group are one."""
+        columns, groups = self._slots.open, self._groups
+        alone, of_groups = columns.open, Counter[Severity]()
+        if groups is not None:
+            alone, of_groups = alone.copy(), groups.severities()
+            alone[[slot for slot in np.flatnonzero(alone).tolist() if self._table.name(slot) in groups]] = False
+        critical = int((alone & columns.critical).sum())
+        return {
+            "warning": int(alone.sum()) - critical + of_groups["warning"],
+            "critical": critical + of_groups["critical"],
+        }
 
     def last(self, series: str) -> int | None:
         """The time of the last reading of a series that was fitted or seen; None where there is none."""
@@ -265,11 +295,15 @@ class Monitor:
     def snapshot(self, partition: int | None = None) -> dict[str, bytes]:
         """What is remembered of each series, or of those last seen on a partition, as versioned bytes."""
         names = self._table.names() if partition is None else self._slots.on_partition(partition)
-        return self._slots.take(names, self.detector.digest)
+        if self._groups is None:
+            return self._slots.take(names, self.detector.digest)
+        return self._slots.take(names, self.detector.digest, self._groups.membership)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
         """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
-        self._slots.put(slots, self.detector.digest)
+        memberships = self._slots.put(slots, self.detector.digest)
+        if self._groups is not None:
+            self._groups.restore(memberships)
         self._forget_codes()
 
     def drop(self, partition: int) -> int:
@@ -277,6 +311,8 @@ class Monitor:
         dropped = self._slots.on_partition(partition)
         for series in dropped:
             self._table.drop(series)
+        if self._groups is not None:
+            self._groups.drop(dropped)
         self._forget_codes()
         return len(dropped)
 
@@ -309,6 +345,11 @@ class Monitor:
         if self._fresh:
             self._slots.chill(slot)
         return slot
+
+
+def groups_of(detector: Detector, policy: Policy) -> Groups | None:
+    """The groups of a policy, none of them open; None where each series is told by itself."""
+    return None if policy.grouping is None else Groups(detector, policy.grouping, Labelling(policy.labels))
 
 
 def shares(weighted: Floats, there: Flags) -> Floats:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.monitor.labels import LabelRule
+
 WEEK_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
 
 
@@ -79,6 +81,22 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Grouping:
+    """Incidents that open together in series with the same labels are one."""
+
+    by: tuple[str, ...]  # names of labels: the series that have all of them with the same values
+    within: int = 10  # steps of the detector after the first; what opens later is another incident
+
+    def __post_init__(self) -> None:
+        if not self.by:
+            raise ValueError("group_by is empty: the name of a label is needed, as in group_by: site")
+        if len(set(self.by)) < len(self.by):
+            raise ValueError(f"group_by is {', '.join(self.by)}: each label is needed once")
+        if self.within < 0:
+            raise ValueError(f"group_within is {self.within}: a number of steps, 0 or more, is needed")
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """When an incident is raised and cleared."""
 
@@ -87,9 +105,18 @@ class Policy:
     clear_after: int = 3  # calm readings in a row
     channels: Mapping[str, ChannelRule] = field(default_factory=dict)
     budget: Budget | None = None
+    labels: tuple[LabelRule, ...] = ()  # of series; the first rule that fits counts
+    grouping: Grouping | None = None
 
     def __post_init__(self) -> None:
         if self.bar not in ("tracking", "static"):
             raise ValueError(f"bar is {self.bar!r}: tracking or static is needed")
         if self.clear_after < 1:
             raise ValueError(f"clear_after is {self.clear_after}: an incident needs at least one calm reading to clear")
+        declared = sorted({name for rule in self.labels for name in rule.names()})
+        for name in () if self.grouping is None else self.grouping.by:
+            if name not in declared:
+                raise ValueError(
+                    f"group_by asks for the label {name}, and labels declares {', '.join(declared) or 'none'}: "
+                    f"declare {name} there, or group by one that is declared"
+                )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,15 +64,24 @@ class Slots:
         slots = self.table.in_use()
         return [self.table.name(slot) for slot in slots[self.marks.partition[slots] == partition].tolist()]
 
-    def take(self, names: Iterable[str], digest: str) -> dict[str, bytes]:
-        """The slots of these series as versioned bytes that belong to the detector with this digest."""
-        return {name: snapshot.encode(self.table.pack(name), digest) for name in names}
+    def take(
+        self, names: Iterable[str], digest: str, membership: Callable[[str], bytes] = lambda _: b""
+    ) -> dict[str, bytes]:
+        """The slots of these series as versioned bytes that belong to the detector with this digest.
 
-    def put(self, taken: Mapping[str, bytes], digest: str) -> None:
-        """Put back what `take` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
+        `membership` tells what a series is in a group, empty where it is in none.
+        """
+        return {name: snapshot.encode(self.table.pack(name), digest, membership(name)) for name in names}
+
+    def put(self, taken: Mapping[str, bytes], digest: str) -> dict[str, bytes]:
+        """Put back what `take` took out, all or nothing, and hand out the memberships of these series.
+
+        StateError where one belongs elsewhere or is damaged.
+        """
         size = self.table.row_bytes
         packed = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
         for name, row in packed.items():
             if name not in self.table:
                 self.table.add(name)
-            self.table.unpack(name, row)
+            self.table.unpack(name, row[:size])
+        return {name: row[size:] for name, row in packed.items()}

@@ -85,8 +85,9 @@ def _send(sink: Sink, message: Message) -> bool:
 
 
 def alert_message(topic: str, alert: Alert) -> Message:
-    """One event of an incident; the key keeps those of a series in order."""
-    return Message(topic, alert.series.encode(), alerts.encode(alert))
+    """One event of an incident; the key keeps those of a series, or of the series that are grouped, in order."""
+    whose = alert.series if alert.group is None else alerts.in_words(alert.group.labels)
+    return Message(topic, whose.encode(), alerts.encode(alert))
 
 
 def score_messages(

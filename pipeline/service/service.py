@@ -178,6 +178,7 @@ class Service:
             decoded = stream.decoder.decode(records)
         with self._telemetry.stage("observe"):
             scores, alerts = stream.monitor.observe(decoded.readings)
+            alerts = stream.monitor.group(alerts)
         in_hand = self._clock.monotonic() - polled_at
         if in_hand > self._settings.stale_after:
             raise StalledError(f"records were in hand for {in_hand:.0f} s and may be somebody else's by now")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataField
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.formats import times
 from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
-from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Policy
-from pipeline.settings.section import Interval, Name, Section, Size, section
+from pipeline.monitor.labels import LabelRule
+from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
+from pipeline.settings.problems import found
+from pipeline.settings.section import Interval, Name, Names, Section, Size, section, word
 from pipeline.settings.settings import DetectorSettings
 
 
@@ -91,17 +93,34 @@ class PolicySection(Section):
     )
     clear_after: int = Field(default=3, description="calm readings in a row that end an incident")
     budget: BudgetSection | None = Field(default=None, description="empty: every incident is raised")
+    group_by: Names | None = Field(
+        default=None, description="labels: incidents that open together in series that share them are one"
+    )
+    group_within: int | None = Field(
+        default=None, description="steps after the first that count as together; 10 where it is empty"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        self.build({})
+        Policy(clear_after=self.clear_after)
+        self._grouping()
         return self
 
-    def build(self, rules: dict[str, ChannelRule]) -> Policy:
+    def build(self, rules: dict[str, ChannelRule], labels: Sequence[LabelRule]) -> Policy:
         """The policy as the monitor takes it."""
         promise = None if self.false_alarms is None else self.false_alarms.build()
         budget = None if self.budget is None else self.budget.build()
-        return Policy(promise, self.bar, self.clear_after, rules, budget)
+        return Policy(promise, self.bar, self.clear_after, rules, budget, tuple(labels), self._grouping())
+
+    def _grouping(self) -> Grouping | None:
+        if self.group_by is None:
+            if self.group_within is not None:
+                raise ValueError(
+                    f"group_within is {self.group_within}, and nothing is grouped: group_by must name a label, "
+                    "as in group_by: site"
+                )
+            return None
+        return Grouping(self.group_by) if self.group_within is None else Grouping(self.group_by, self.group_within)
 
 
 class SeriesSection(Section):
@@ -167,6 +186,20 @@ class FilesSection(Section):
         return name
 
 
+def _label_rule(written: object) -> LabelRule:
+    """What is declared of the series that a pattern fits."""
+    if not isinstance(written, dict) or "match" not in written:
+        raise ValueError(
+            f'a mapping with match is needed, such as {{match: "{{site}}/*"}} or {{match: "old-*", site: south}}, '
+            f"found {found(written) if not isinstance(written, dict) else 'one without'}"
+        )
+    texts = {str(name): word(value) for name, value in written.items()}
+    return LabelRule(texts.pop("match"), tuple(texts.items()))
+
+
+Labelled = Annotated[LabelRule, PlainValidator(_label_rule, json_schema_input_type=dict[str, str | int])]
+
+
 def _default(key: DataField[Any]) -> tuple[Any, Any]:
     return get_type_hints(FitSettings)[key.name], key.default
 
@@ -200,6 +233,10 @@ class DetectorSection(Section):
         default=None, description="the topic that it reads, and how records become readings"
     )
     channels: dict[Name, ChannelSection] = Field(default_factory=dict, description="empty: every column of a file")
+    labels: list[Labelled] = Field(
+        default_factory=list,
+        description="of series by their names, the first that fits: {match: '{site}/*'}, {match: 'old-*', site: south}",
+    )
     policy: PolicySection = Field(default_factory=PolicySection)
     fit: FitSection = Field(default_factory=FitSection, description="how it is learnt; the defaults serve most data")
     files: FilesSection = Field(default_factory=FilesSection)
@@ -209,6 +246,7 @@ class DetectorSection(Section):
         mapping = self._mapping()
         if mapping is not None and self.channels:
             mapping.paths(list(self.channels))
+        self._policy()
         return self
 
     def build(self, name: str, folder: Path) -> DetectorSettings:
@@ -219,13 +257,16 @@ class DetectorSection(Section):
             topic=None if self.input is None else self.input.topic,
             input=self._mapping(),
             channels=tuple(self.channels),
-            policy=self.policy.build({channel: section.rule() for channel, section in self.channels.items()}),
+            policy=self._policy(),
             fit=self.fit.build(
                 {key: channel.role for key, channel in self.channels.items() if channel.role is not None}
             ),
             timezone=self.files.timezone,
             unit=self.files.unit,
         )
+
+    def _policy(self) -> Policy:
+        return self.policy.build({name: channel.rule() for name, channel in self.channels.items()}, self.labels)
 
     def _mapping(self) -> InputMapping | None:
         fields_of = {name: channel.field for name, channel in self.channels.items() if channel.field is not None}

@@ -27,6 +27,15 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def word(value: object) -> str:
+    """A value that is meant as text, though YAML may take it for a number."""
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"text or a whole number is needed, found {found(value)}")
+
+
 def _named(value: str) -> str:
     if not value.strip():
         raise ValueError(f"a name is needed, found {found(value)}")
@@ -54,6 +63,14 @@ def _address(value: object) -> tuple[str, int]:
     return host, int(port)
 
 
+def _names(value: object) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value]
+    if names and all(isinstance(name, str) and name.strip() for name in names):
+        return tuple(names)
+    raise ValueError(f"a name or a list of names is needed, found {found(value)}")
+
+
+Names = Annotated[tuple[str, ...], PlainValidator(_names, json_schema_input_type=str | list[str])]
 Size = Annotated[float | str, PlainValidator(_size, json_schema_input_type=float | str)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval, json_schema_input_type=list[float])]
 Address = Annotated[tuple[str, int], PlainValidator(_address, json_schema_input_type=str)]

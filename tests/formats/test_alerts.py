@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.formats import times
 from pipeline.formats.alerts import as_dict, encode, sentence
-from pipeline.records import Alert, Deviation
+from pipeline.records import Alert, Deviation, Group, Member
 
 
 def at(text):
@@ -199,7 +199,7 @@ def test_json_has_every_field_in_full_and_is_the_same_for_the_same_alert():
         "unit": "°C",
     }
     assert read["sentence"] == sentence(CLEARED).replace("14:20", "14:20:00.000")
-    fields = {name for name in Alert.__dataclass_fields__ if name != "clock"}
+    fields = {name for name in Alert.__dataclass_fields__ if name not in ("clock", "labels", "group")}
     assert set(read) == fields | {"sentence"}
     assert encode(RAISED) == encode(replace(RAISED))
     assert b"\n" not in encode(replace(RAISED, series="a\nb"))
@@ -209,3 +209,61 @@ def test_json_of_an_index_clock_has_sample_numbers():
     indexed = as_dict(replace(RAISED, clock="index", at=7, start=5, peak_at=6))
 
     assert (indexed["at"], indexed["start"], indexed["peak_at"], indexed["end"]) == (7, 5, 6, None)
+
+
+NORTH = Group(
+    labels=(("site", "north"),),
+    joined=5,
+    open=4,
+    members=(
+        Member("north/fan", "f" * 16, "critical", at("13:57"), None, 5.5, at("13:58")),
+        Member("pump-7", "a" * 16, "warning", at("13:55"), at("14:01"), 4.302, at("13:55")),
+        Member("north/mill", "b" * 16, "warning", at("13:59"), None, 4.0, at("13:59")),
+        Member("north/saw", "c" * 16, "warning", at("13:59"), None, 3.9, at("13:59")),
+    ),
+)
+LABELS = (("site", "north"), ("line", "3"))
+JOINED = replace(RAISED, event="updated", severity="critical", at=at("14:05"), labels=LABELS, group=NORTH)
+
+
+def test_an_event_of_a_group_names_the_group_and_its_highest_members():
+    assert sentence(JOINED) == (
+        "site north, pump-7 critical: temp 71.2 °C at 2013-12-16 14:05, expected 83.0 (80.1-85.9); "
+        "rarer than 1 in 20,000 readings; temp 92 %, flow 8 % of the deviation; open since 13:55; "
+        "5 series: north/fan, pump-7, north/mill and 2 more"
+    )
+
+
+def test_the_first_event_of_a_group_tells_of_its_one_series():
+    alone = replace(NORTH, joined=1, open=1, members=NORTH.members[1:2])
+
+    assert sentence(replace(RAISED, group=alone)) == f"site north, {sentence(RAISED)}"
+
+
+def test_a_group_that_cleared_says_how_long_it_lasted_and_whose_the_peak_was():
+    assert sentence(replace(CLEARED, group=NORTH)) == (
+        "site north, pump-7: the last of 5 series back to normal at 2013-12-16 15:10 after 1 h 15 min; "
+        "peak of north/fan at 13:58; 5 series: north/fan, pump-7, north/mill and 2 more"
+    )
+
+
+def test_json_tells_labels_group_and_members_with_the_peak_first():
+    told = json.loads(encode(JOINED))
+
+    assert told["labels"] == {"site": "north", "line": "3"}
+    assert told["group"] == {"id": told["id"], "labels": {"site": "north"}, "joined": 5, "open": 4}
+    assert told["members"][0] == {
+        "series": "north/fan",
+        "id": "f" * 16,
+        "severity": "critical",
+        "start": "2013-12-16T13:57:00Z",
+        "end": None,
+        "score": 5.5,
+        "peak_at": "2013-12-16T13:58:00Z",
+    }
+    assert told["members"][1]["end"] == "2013-12-16T14:01:00Z"
+
+
+def test_an_alert_without_labels_has_none_of_these_keys():
+    assert not {"labels", "group", "members"} & as_dict(RAISED).keys()
+    assert as_dict(replace(RAISED, labels=LABELS)).keys() - as_dict(RAISED).keys() == {"labels"}

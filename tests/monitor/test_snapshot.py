@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.exceptions import StateError
-from pipeline.monitor.snapshot import HEADER, MAGIC, VERSION, decode, encode
+from pipeline.monitor.membership import MEMBERSHIP_BYTES
+from pipeline.monitor.snapshot import HEADER, MAGIC, VERSION, VERSION_OF_MEMBERS, decode, encode
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PACKED = bytes(range(100))
@@ -18,6 +19,16 @@ def test_bytes_begin_with_what_they_are_their_version_and_the_detector():
 
     assert HEADER.unpack_from(slot)[:3] == (MAGIC, VERSION, bytes.fromhex(DIGEST))
     assert len(slot) == HEADER.size + 100
+
+
+def test_a_member_of_a_group_has_its_membership_behind_its_columns_and_a_version_of_its_own():
+    membership = bytes(range(MEMBERSHIP_BYTES))
+    slot = encode(PACKED, DIGEST, membership)
+
+    assert HEADER.unpack_from(slot)[1] == VERSION_OF_MEMBERS == VERSION + 1
+    assert decode(slot, DIGEST, 100) == PACKED + membership
+    with pytest.raises(StateError, match=f"damaged: {100 + MEMBERSHIP_BYTES - 1} bytes where {100 + MEMBERSHIP_BYTES}"):
+        decode(slot[:-1], DIGEST, 100)
 
 
 @pytest.mark.parametrize("place", [HEADER.size, HEADER.size + 99, HEADER.size - 1])
@@ -54,9 +65,9 @@ def test_other_bytes_are_no_slot():
 
 def test_another_layout_asks_to_warm_up_again():
     slot = bytearray(encode(PACKED, DIGEST))
-    slot[4] = VERSION + 1
+    slot[4] = 9
 
-    with pytest.raises(StateError, match=f"layout {VERSION + 1}, this program reads {VERSION}: let the series warm up"):
+    with pytest.raises(StateError, match="this slot has layout 9, this program reads 2 and 3: let the series warm up"):
         decode(bytes(slot), DIGEST, 100)
 
 

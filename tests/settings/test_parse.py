@@ -7,7 +7,8 @@ import pytest
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
 from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
-from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Policy
+from pipeline.monitor.labels import LabelRule
+from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
 from pipeline.settings import (
     DetectorSettings,
     KafkaSettings,
@@ -128,6 +129,81 @@ def test_a_budget_of_an_index_clock_is_per_so_many_samples():
     assert parse_settings(text, FILE).detector().policy.budget == Budget(20, 10000)
 
 
+LABELLED = 'labels: [{match: "{site}/*"}, {match: old-*, site: south, line: 3}]'
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("group_by: site", Grouping(("site",), 10)),
+        ("group_by: [site, line], group_within: 0", Grouping(("site", "line"), 0)),
+        ("", None),
+    ],
+)
+def test_series_are_labelled_by_their_names_and_grouped_by_labels(policy, expected):
+    found = parse_settings(f"detectors: {{a: {{{LABELLED}, policy: {{{policy}}}}}}}", FILE).detector().policy
+
+    assert found.labels == (LabelRule("{site}/*"), LabelRule("old-*", (("site", "south"), ("line", "3"))))
+    assert found.grouping == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "policy: {group_by: site}",
+            (
+                ": group_by asks for the label site, and labels declares none: declare site there, or group by one "
+                "that is declared"
+            ),
+        ),
+        (
+            f"{LABELLED}, policy: {{group_by: plant}}",
+            (
+                ": group_by asks for the label plant, and labels declares line, site: declare plant there, or group by "
+                "one that is declared"
+            ),
+        ),
+        (f"{LABELLED}, policy: {{group_by: 3}}", ".policy.group_by: a name or a list of names is needed, found 3"),
+        (
+            f"{LABELLED}, policy: {{group_by: [site, site]}}",
+            ".policy: group_by is site, site: each label is needed once",
+        ),
+        (
+            f"{LABELLED}, policy: {{group_by: site, group_within: -1}}",
+            ".policy: group_within is -1: a number of steps, 0 or more, is needed",
+        ),
+        (
+            "policy: {group_within: 3}",
+            ".policy: group_within is 3, and nothing is grouped: group_by must name a label, as in group_by: site",
+        ),
+        (
+            "labels: [{site: north}]",
+            (
+                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or '
+                '{match: "old-*", site: south}, '
+                "found one without"
+            ),
+        ),
+        (
+            "labels: [north]",
+            (
+                '.labels.0: a mapping with match is needed, such as {match: "{site}/*"} or '
+                '{match: "old-*", site: south}, '
+                'found "north"'
+            ),
+        ),
+        ("labels: [{match: a*, site: [b]}]", ".labels.0: text or a whole number is needed, found a list"),
+        (
+            "labels: [{match: a*}]",
+            ".labels.0: match is 'a*', and no label: put one in braces, as in {site}/*, or beside it, site: north",
+        ),
+    ],
+)
+def test_labels_and_groups_that_make_no_sense_are_refused(text, message):
+    assert refusal(f"detectors: {{a: {{{text}}}}}") == f"a.yaml: detectors.a{message}"
+
+
 def test_a_password_is_never_shown():
     text = """
     kafka: {client: {sasl_plain_password: hunter2, ssl_password: {env: PASSWORD}}}
@@ -193,7 +269,7 @@ def test_a_configuration_without_a_detector_is_refused(text, message):
         ),
         (
             "detectors: {pumps: {clear: 3}}",
-            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, policy",
+            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, labels, policy",
         ),
         (
             "detectors: {pumps: {policy: {false_alarms: {rate: 1, bar: static}}}}",
