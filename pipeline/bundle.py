@@ -32,10 +32,10 @@ from pipeline.detector.detector import Channel, Detector, LookingBack
 from pipeline.detector.engine import engine_of
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.past import Past
-from pipeline.detector.views import Components, Memory
+from pipeline.detector.views import Components, Memory, shapes
 from pipeline.exceptions import BundleError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, WEIGHTS, SLOTS = "manifest.json", "weights.safetensors", "slots.npz"
 VIEWS, CALIBRATION = "views.npz", "calibration.npz"
 LARGEST_MANIFEST = 64 * 2**20  # bytes
@@ -208,22 +208,27 @@ def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int
     if transition.shape != (len(entry), len(entry)) or reach < 1 or not 0 <= window <= LARGEST_WINDOW:
         raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
     states, past = arrays["views.memory.states"], scored * len(entry)
-    if states.ndim != 2 or states.shape[1] != past or not len(states):
-        raise ValueError(f"the memory has states of shape {states.shape}, the past has {past} numbers")
+    remembered = {"memory": (states, past)} | (
+        {"shape": (arrays["views.shape.states"], past - 1)} if scored == 1 else {}
+    )
+    for view, (known, numbers_of_past) in remembered.items():
+        if known.ndim != 2 or known.shape[1] != numbers_of_past or not len(known):
+            raise ValueError(f"the {view} has states of shape {known.shape}, the past has {numbers_of_past} numbers")
     mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
     width = window or past
     shaped = basis.ndim == 2 and mean.shape == common.shape == basis.shape[:1] == (width,)
     if not shaped or not (common > 0).all():
         raise ValueError(f"the components have shape {basis.shape}, the past has {width} numbers")
-    return LookingBack(Past(transition, entry, reach, window), Memory(states), Components(mean, basis, common))
+    shape = shapes(remembered["shape"][0]) if scored == 1 else None
+    return LookingBack(Past(transition, entry, reach, window), Memory(states), Components(mean, basis, common), shape)
 
 
 def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> Calibration:
-    channel_scale, high, band, sample = (
-        arrays[f"calibration.{number}.{part}"] for part in ("channel_scale", "high", "band", "sample")
+    channel_scale, regional, high, band, sample = (
+        arrays[f"calibration.{number}.{part}"] for part in ("channel_scale", "regional", "high", "band", "sample")
     )
     step, floor, tail = (float(numbers[part]) for part in ("step", "floor", "tail"))
-    return Calibration(channel_scale, high, band, sample, step, floor, tail)
+    return Calibration(channel_scale, regional, high, band, sample, step, floor, tail)
 
 
 def _check(detector: Detector) -> None:
@@ -232,10 +237,12 @@ def _check(detector: Detector) -> None:
     if not channels or not detector.scored.any() or not detector.calibrations or not detector.slots:
         raise ValueError("it has no scored channel, no calibration or no slot")
     for number, calibration in enumerate(detector.calibrations):
-        shapes = {"channel_scale": (channels,), "high": (smoothed,), "band": (2, channels)}
-        for name, shape in shapes.items():
+        expected = {"channel_scale": (channels,), "regional": (detector.regions + 1,), "high": (smoothed,)}
+        for name, shape in (expected | {"band": (2, channels)}).items():
             if getattr(calibration, name).shape != shape:
                 raise ValueError(f"calibration {number} has {name} of shape {getattr(calibration, name).shape}")
+        if not (calibration.regional > 0).all():
+            raise ValueError(f"calibration {number} has a region where no residual is common")
         if calibration.sample.ndim != 1 or len(calibration.sample) < 2 or (np.diff(calibration.sample) < 0).any():
             raise ValueError(f"calibration {number} has a sample that is not ascending")
     for name, array in detector.arrays():

@@ -22,10 +22,11 @@ TAIL_FLOOR = STEP_FLOOR / log(50)  # of x: an exponential tail of this mean has 
 class Calibration:
     """What a series, or all series of a detector together, looked like in the calibration part.
 
-    C channels, K smoothed errors, n fused errors.
+    C channels, K smoothed errors, n fused errors, R regions of the past.
     """
 
     channel_scale: Floats  # (C,) the mean squared residual of each channel, in scaled units
+    regional: Floats  # (R + 1,) how many times the usual it is in each region; the last, 1, is where none is known
     high: Floats  # (K,) the 99 % quantile of each smoothed error
     band: Floats  # (2, C) the central 99 % of the residuals, in scaled units
     sample: Floats  # (n,) fused errors x, ascending
@@ -45,7 +46,16 @@ class Calibration:
         return max(1, min(int(rounded), len(self.sample) + 1))
 
 
-def calibrate(channel_scale: Floats, high: Floats, band: Floats, fused: Floats) -> Calibration:
+def common(channel_scales: Floats, regionals: Floats, which: Ints, region: Ints) -> Floats:
+    """The mean squared residual that is common where each reading came, (N, C).
+
+    Under the calibration numbered `which` (N,) of J, in the region (N,): channel_scales (J, C), regionals (J, R + 1).
+    """
+    scales: Floats = channel_scales[which] * regionals[which, region][:, None]
+    return scales
+
+
+def calibrate(channel_scale: Floats, regional: Floats, high: Floats, band: Floats, fused: Floats) -> Calibration:
     """The calibration of fused errors x (n,), in any order; ValueError below two, which rank nothing."""
     if len(fused) < 2:
         raise ValueError(f"{len(fused)} fused errors: at least two are needed to rank another")
@@ -54,7 +64,7 @@ def calibrate(channel_scale: Floats, high: Floats, band: Floats, fused: Floats) 
     top = max(ceil(len(sample) / 10), 1)
     below = sample[-top - 1] if len(sample) > top else sample[0]
     tail = max(float(np.mean(sample[-top:] - below)), TAIL_FLOOR)
-    return Calibration(channel_scale, high, band, sample, max(high_x - middle, STEP_FLOOR), upper, tail)
+    return Calibration(channel_scale, regional, high, band, sample, max(high_x - middle, STEP_FLOOR), upper, tail)
 
 
 @dataclass(frozen=True, slots=True)

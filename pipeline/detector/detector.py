@@ -16,7 +16,7 @@ from pipeline.detector.calendar import CALENDAR_NAMES
 from pipeline.detector.calibration import Calibration, Rarity, rarity_of
 from pipeline.detector.engine import Engine
 from pipeline.detector.fit_settings import FitSettings, Role
-from pipeline.detector.past import Past
+from pipeline.detector.past import Past, Recalled
 from pipeline.detector.views import Components, FurtherView, Level, Memory, Prediction, View, owners
 from pipeline.records import Clock, Flags, Floats, Ints
 
@@ -36,12 +36,26 @@ class LookingBack:
     past: Past
     memory: Memory
     components: Components
+    shape: Memory | None = None  # where one channel is scored
+
+    @property
+    def regions(self) -> int:
+        """Into how many regions the past is divided, R: one around each shape that is remembered."""
+        return len(self.shape.states) if self.shape else 0
+
+    def region(self, recalled: Recalled) -> Ints:
+        """The region of the past that each of N readings came after, (N,); R where it was not full."""
+        if self.shape is None:
+            return np.zeros(len(recalled.full), np.int64)
+        return np.where(recalled.earlier_full, self.shape.nearest(recalled.earlier), self.regions)
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """What was learnt, by name."""
         yield "views.past.transition", self.past.transition
         yield "views.past.entry", self.past.entry
         yield "views.memory.states", self.memory.states
+        if self.shape:
+            yield "views.shape.states", self.shape.states
         yield "views.components.mean", self.components.mean
         yield "views.components.basis", self.components.basis
         yield "views.components.common", self.components.common
@@ -90,8 +104,10 @@ class Detector:
     @cached_property
     def further(self) -> tuple[FurtherView, ...]:
         """The views beside the prediction; |z| only for one channel, on many it drags (docs/decisions/0010)."""
-        learnt = (self.looking_back.memory, self.looking_back.components) if self.looking_back else ()
-        return (*(() if self.many else (Level(),)), *learnt)
+        level, back = () if self.many else (Level(),), self.looking_back
+        if back is None:
+            return level
+        return (*level, back.memory, *((back.shape,) if back.shape else ()), back.components)
 
     @cached_property
     def views(self) -> tuple[View, ...]:
@@ -123,6 +139,16 @@ class Detector:
     def channel_scales(self) -> Floats:
         """The mean squared residuals of all J calibrations, (J, C)."""
         return np.stack([calibration.channel_scale for calibration in self.calibrations])
+
+    @cached_property
+    def regionals(self) -> Floats:
+        """How they differ from region to region of the past, (J, R + 1)."""
+        return np.stack([calibration.regional for calibration in self.calibrations])
+
+    @property
+    def regions(self) -> int:
+        """Into how many regions the past is divided, R; 0 where it is not."""
+        return self.looking_back.regions if self.looking_back else 0
 
     @cached_property
     def highs(self) -> Floats:
@@ -164,5 +190,5 @@ class Detector:
         if self.looking_back:
             yield from self.looking_back.arrays()
         for number, calibration in enumerate(self.calibrations):
-            for name in ("channel_scale", "high", "band", "sample"):
+            for name in ("channel_scale", "regional", "high", "band", "sample"):
                 yield f"calibration.{number}.{name}", getattr(calibration, name)

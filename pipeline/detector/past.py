@@ -55,6 +55,8 @@ class Recalled:
     state: Floats  # (N, C d)
     window: Floats  # (N, W) oldest first
     full: Flags  # (N,) so many readings came since a reset; before that the views that look back have no error
+    earlier: Floats  # (N, C d) the state before the reading; (N, 0) where nobody asks for its region
+    earlier_full: Flags  # (N,)
 
 
 def pushed(window: Singles, z: Singles) -> Singles:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.detector.calibration import common
 from pipeline.detector.detector import Detector
 from pipeline.detector.fusion import fuse, heard, levels, opinions
 from pipeline.detector.scaling import unscale
@@ -155,7 +156,7 @@ class Monitor:
         detector, own = self.detector, self._marks.calibration[slots]
         known = tracked.forecast_known
         residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
-        channel_scale = detector.channel_scales[own]
+        channel_scale = common(detector.channel_scales, detector.regionals, own, tracked.region)
         error = prediction_error(residual, tracked.there, channel_scale)
         errors = errors_of(detector.owners, error, tracked.further)
         smoothed, high = smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own]

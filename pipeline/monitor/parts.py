@@ -23,7 +23,7 @@ class Parts:
     imputed: Ints  # (N,) steps before the reading that ran on their own forecast
     residual: Floats  # (N, C) in scaled units; 0 where the channel is not scored or was missing
     spread: Floats  # (N, C) a scaled unit in the channel's own
-    channel_scale: Floats  # (N, C) the mean squared residual of the calibration part, in scaled units
+    channel_scale: Floats  # (N, C) the mean squared residual that is common where the reading came, in scaled units
     share: Floats  # (N, C) each channel's share in the error, 0 to 1
     errors: Floats  # (N, K) of each view once for each of its spans, before they are smoothed
     smoothed: Floats  # (N, K)

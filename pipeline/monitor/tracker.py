@@ -101,6 +101,7 @@ class Tracked:
     reset: Flags  # (N,) the reading came after a gap too long to bridge
     imputed: Ints  # (N,) steps before this reading that ran on their own forecast
     further: Floats  # (N, V - 1) errors of the views that need no calibration
+    region: Ints  # (N,) of the past that the reading came after: detector.LookingBack.region
 
 
 class Tracker:
@@ -112,6 +113,7 @@ class Tracker:
         self._clock = detector.clock
         self._scored = detector.scored
         self._past = detector.past
+        self._back = detector.looking_back
         self._views = detector.further
         self._tracks = tracks
 
@@ -130,12 +132,16 @@ class Tracker:
             reset=np.zeros(rows, bool),
             imputed=np.zeros(rows, np.int64),
             further=np.zeros((rows, len(self._views))),
+            region=np.zeros(rows, np.int64),
         )
-        tracks = self._tracks
+        tracks, regions = self._tracks, self._back.regions if self._back else 0
+        kept = prod(tracks.legendre.shape[1:])
         recalled = Recalled(
-            state=np.zeros((rows, prod(tracks.legendre.shape[1:]))),
+            state=np.zeros((rows, kept)),
             window=np.zeros((rows, tracks.window.shape[1])),
             full=np.zeros(rows, bool),
+            earlier=np.zeros((rows, kept if regions else 0)),
+            earlier_full=np.zeros(rows, bool),
         )
         for chosen in rounds:
             taken = self._admit(readings, slots[chosen], chosen, tracked)
@@ -210,6 +216,9 @@ class Tracker:
         tracked.forecast_known[taken] = known
         tracked.first[taken] = tracks.since_reset[slots] == 1
         tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
+        if self._past and recalled.earlier.shape[1]:
+            recalled.earlier[taken] = tracks.legendre[slots].reshape(len(slots), -1)
+            recalled.earlier_full[taken] = tracks.since_reset[slots] >= self._past.longest
         self._run(z, readings.at[taken], slots)
         tracks.since_reset[slots] += 1
         if self._past:
@@ -221,7 +230,12 @@ class Tracker:
             self._gather(readings, slots[young], taken[young])
 
     def _look(self, tracked: Tracked, recalled: Recalled) -> None:
-        """The errors of the further views, 0 where there was no forecast, or the past that a view needs is not full."""
+        """The region of each reading, and the errors of the further views.
+
+        An error is 0 where there was no forecast, or the past that a view needs is not full.
+        """
+        if self._back:
+            tracked.region[:] = self._back.region(recalled)
         z, there = tracked.z[:, self._scored], tracked.there[:, self._scored]
         for column, view in enumerate(self._views):
             tracked.further[:, column] = np.where(tracked.forecast_known, view.error(z, there, recalled), 0.0)

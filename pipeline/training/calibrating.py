@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from pipeline.detector.calibration import Calibration, calibrate
+from pipeline.detector.calibration import Calibration, calibrate, common
 from pipeline.detector.detector import Detector
 from pipeline.detector.fusion import fuse, levels, opinions
 from pipeline.detector.views import errors_of, prediction_error
+from pipeline.detector.views.view import mean_over
 from pipeline.exceptions import DataError
 from pipeline.monitor.slots import Slots
 from pipeline.monitor.smoothing import beyond_habit, smooth
@@ -25,6 +27,7 @@ from pipeline.training.history import parts_of
 from pipeline.training.preparing import Fitted
 
 OWN_ERRORS = 1000  # a series with as many in its calibration part is calibrated by itself
+DRAWN, CALMEST = 20, 0.05  # readings by which a region is drawn to the usual, and the least share of it (0012)
 FEWEST_ERRORS = 10  # of all series together
 BATCH_ROWS, FEWEST_ROWS = 4096, 16  # readings tracked at a time, and of each series
 
@@ -37,6 +40,7 @@ class Batch:
     slots: Ints  # (N,)
     rounds: list[Ints]
     calibrates: Flags  # (N,) scored, and of the calibration part
+    learnt: Flags  # (N,) scored, of the fit part, and not trimmed
 
     @property
     def residual(self) -> Floats:
@@ -55,7 +59,7 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     for batch in tracked_batches(detector, slots, fitted):
         batches.append(batch)
         yield len(batch.slots)
-    kept = Kept.of(batches)
+    kept, learnt = Kept.of(batches, "calibrates"), Kept.of(batches, "learnt")
     if len(kept.slots) < FEWEST_ERRORS:
         raise DataError(
             f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
@@ -65,15 +69,17 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     own = own if len(fitted) > 1 else own[:0]
     groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
     scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
-    high, fused = opinions_run(detector, slots, batches, scales[:1], groups[:1])
+    past = [np.arange(len(learnt.slots)), *learnt.rows_of(own)]
+    regionals = np.stack([learnt.regional(rows, detector.regions) for rows in past])
+    high, fused = opinions_run(detector, slots, batches, (scales[:1], regionals[:1]), groups[:1])
     highs, by_group = [high[0]], [fused]
     if len(groups) > 1:
         slots.marks.calibration[own] = np.arange(1, len(groups))
-        high, fused = opinions_run(detector, slots, batches, scales, groups, pooled=high[0])
+        high, fused = opinions_run(detector, slots, batches, (scales, regionals), groups, pooled=high[0])
         highs, by_group = list(high), by_group + [fused] * len(own)
     calibrations = [
-        kept.calibration(rows, scale, high, fused[rows])
-        for rows, scale, high, fused in zip(groups, scales, highs, by_group, strict=True)
+        kept.calibration(rows, scale, regional, high, fused[rows])
+        for rows, scale, regional, high, fused in zip(groups, scales, regionals, highs, by_group, strict=True)
     ]
     complete = replace(detector, calibrations=tuple(calibrations))
     return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
@@ -92,12 +98,14 @@ def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) 
     """All histories through one tracker, side by side; in the order of the rows of each."""
     tracker, names = Tracker(detector, slots.tracks), [series.history.name for series in fitted]
     lengths = np.array([len(series.history) for series in fitted])
-    begins = np.array([parts_of(length).calibration_begin for length in lengths.tolist()])
+    parts = [parts_of(length) for length in lengths.tolist()]
+    begins, ends = np.array([p.calibration_begin for p in parts]), np.array([p.fit_end for p in parts])
     slot_of = np.array([slots.table[name] for name in names])
     running, first = np.arange(len(fitted)), 0
     while len(running):
         rows = max(BATCH_ROWS // len(running), FEWEST_ROWS)
         cut = [fitted[index].history[first : first + rows] for index in running.tolist()]
+        trimmed = [fitted[index].trimmed_rows[first : first + rows] for index in running.tolist()]
         code = np.repeat(running, [len(part) for part in cut])
         row = np.concatenate([first + np.arange(len(part)) for part in cut])
         readings = Readings(
@@ -112,7 +120,9 @@ def tracked_batches(detector: Detector, slots: Slots, fitted: Sequence[Fitted]) 
         where = slot_of[code]
         rounds = rounds_of(where)
         tracked = tracker.advance(readings, where, rounds)
-        yield Batch(tracked, where, rounds, (tracked.outcome == Outcome.SCORED) & (row >= begins[code]))
+        scored = tracked.outcome == Outcome.SCORED
+        learnt = scored & (row < ends[code]) & ~np.concatenate(trimmed)
+        yield Batch(tracked, where, rounds, scored & (row >= begins[code]), learnt)
         first += rows
         running = running[lengths[running] > first]
 
@@ -121,18 +131,18 @@ def opinions_run(
     detector: Detector,
     slots: Slots,
     batches: Sequence[Batch],
-    scales: Floats,
+    commons: tuple[Floats, Floats],
     groups: Sequence[Ints],
     pooled: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """The 99 % levels (J, K) of J groups of the n calibrating readings, and the fused errors of all of these (n,).
 
-    Each series is run from its first row with the channel scale of its calibration in `scales` (J, C). The levels of
-    the first group are `pooled`, (K,), where they are known.
+    Each series is run from its first row with what is common under its calibration in `commons`: channel scales (J, C)
+    and regional ones (J, R + 1). The levels of the first group are `pooled`, (K,), where they are known.
     """
     smoothed = []
     for batch in batches:
-        scale = scales[slots.marks.calibration[batch.slots]]
+        scale = common(*commons, slots.marks.calibration[batch.slots], batch.tracked.region)
         error = prediction_error(batch.residual, batch.tracked.there, scale)
         errors = errors_of(detector.owners, error, batch.tracked.further)
         smoothed.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks))
@@ -151,18 +161,22 @@ def opinions_run(
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The n readings that a calibration is made of."""
+    """The n readings of one part that a calibration is made of."""
 
     residual: Floats  # (n, C)
     there: Flags  # (n, C)
+    region: Ints  # (n,)
     slots: Ints  # (n,)
 
     @classmethod
-    def of(cls, batches: Sequence[Batch]) -> Kept:
+    def of(cls, batches: Sequence[Batch], part: Literal["calibrates", "learnt"]) -> Kept:
+        rows = [np.flatnonzero(getattr(batch, part)) for batch in batches]
+        chosen = list(zip(batches, rows, strict=True))
         return cls(
-            np.concatenate([batch.residual[batch.calibrates] for batch in batches]),
-            np.concatenate([batch.tracked.there[batch.calibrates] for batch in batches]),
-            np.concatenate([batch.slots[batch.calibrates] for batch in batches]),
+            np.concatenate([batch.residual[kept] for batch, kept in chosen]),
+            np.concatenate([batch.tracked.there[kept] for batch, kept in chosen]),
+            np.concatenate([batch.tracked.region[kept] for batch, kept in chosen]),
+            np.concatenate([batch.slots[kept] for batch, kept in chosen]),
         )
 
     def rows_of(self, slots: Ints) -> list[Ints]:
@@ -182,11 +196,28 @@ class Kept:
         floor = max(float(np.median(means[scored])) / 10, 1e-6)
         return np.where(scored, np.maximum(means, floor), 1.0)
 
-    def calibration(self, rows: Ints, channel_scale: Floats, high: Floats, fused: Floats) -> Calibration:
+    def regional(self, rows: Ints, regions: int) -> Floats:
+        """How many times the usual the squared residual is in each region of the past, (R + 1,); the last is 1.
+
+        A region of few readings is drawn to the usual, and none is so calm that a small residual is loud there.
+        """
+        squares = mean_over(self.residual[rows] ** 2, self.there[rows])
+        usual = float(squares.mean()) if len(rows) else 0.0
+        if usual <= 0:
+            return np.ones(regions + 1)
+        sums = np.bincount(self.region[rows], squares, regions + 1)
+        counts = np.bincount(self.region[rows], minlength=regions + 1)
+        regional: Floats = np.maximum((sums / usual + DRAWN) / (counts + DRAWN), CALMEST)
+        regional[regions] = 1.0
+        return regional
+
+    def calibration(
+        self, rows: Ints, channel_scale: Floats, regional: Floats, high: Floats, fused: Floats
+    ) -> Calibration:
         """The calibration from these rows, whose fused errors are (rows,)."""
         band = np.zeros((2, self.residual.shape[1]))
         for channel in range(band.shape[1]):
             there = rows[self.there[rows, channel]]
             if len(there):
                 band[:, channel] = np.quantile(self.residual[there, channel], (0.005, 0.995))
-        return calibrate(channel_scale, high, band, fused)
+        return calibrate(channel_scale, regional, high, band, fused)

@@ -14,12 +14,13 @@ from scipy.linalg import expm
 
 from pipeline.detector.detector import LookingBack
 from pipeline.detector.past import Past
-from pipeline.detector.views import Components, Memory
+from pipeline.detector.views import Components, Memory, shapes
 from pipeline.records import Flags, Floats, Ints, Singles
 from pipeline.training.history import Grid, parts_of
 from pipeline.training.preparing import Fitted
 
-REACH, ORDER = (64, 16), (16, 4)  # readings and numbers a channel: for one scored channel, for many
+ORDER, ORDER_OF_MANY = 16, 4  # numbers a channel
+SHORTEST_REACH, REACH_OF_MANY = 32, 16  # readings; with one scored channel it is half a period, and no less
 LONGEST_WINDOW = 256  # readings
 REMEMBERED, CANDIDATES = 256, 20_000  # states kept in memory, and looked at to choose them
 FOR_COMPONENTS, EXPLAINED, MOST_COMPONENTS = 1500, 0.95, 64  # pasts, share of their variance, and a limit
@@ -47,8 +48,9 @@ def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int
     memory = Memory(farthest_first(candidates, REMEMBERED))
     if many:
         return LookingBack(past, memory, _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES)))
+    shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED))
     windows = [_windows(grid, scored, past.window, end) for grid, end in zip(grids, lengths, strict=True)]
-    return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None))
+    return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None), shape)
 
 
 def legendre(reach: int, order: int) -> tuple[Floats, Floats]:
@@ -98,8 +100,8 @@ def thinned(parts: Sequence[Floats | Singles], count: int) -> Floats:
 
 def _past(many: bool, period: int, longest: int) -> Past:
     """How the past is kept; no part of it is longer than a third of the shortest fit part."""
-    reach = max(min(REACH[many], longest), 1)
-    transition, entry = legendre(reach, min(ORDER[many], reach))
+    reach = max(min(REACH_OF_MANY if many else max(period // 2, SHORTEST_REACH), longest), 2)
+    transition, entry = legendre(reach, min(ORDER_OF_MANY if many else ORDER, reach))
     window = 0 if many else max(min(2 * period, LONGEST_WINDOW, longest), 2)
     return Past(transition.astype(np.float32), entry.astype(np.float32), reach, window)
 

@@ -38,6 +38,11 @@ class Fitted:
         return len(self.history) >= SHORTEST
 
     @property
+    def trimmed_rows(self) -> Flags:
+        """The same, with nothing trimmed where nothing was, (T,)."""
+        return np.zeros(len(self.history), bool) if self.trimmed is None else self.trimmed
+
+    @property
     def learnt(self) -> History:
         """Its history as training sees it: what was trimmed is missing, in place."""
         if self.trimmed is None:

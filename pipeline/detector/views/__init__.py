@@ -2,7 +2,7 @@
 
 from pipeline.detector.views.components import Components
 from pipeline.detector.views.level import Level
-from pipeline.detector.views.memory import Memory
+from pipeline.detector.views.memory import Memory, shapes
 from pipeline.detector.views.prediction import Prediction, prediction_error
 from pipeline.detector.views.view import FurtherView, View, errors_of, owners, spans_of
 
@@ -16,5 +16,6 @@ __all__ = [
     "errors_of",
     "owners",
     "prediction_error",
+    "shapes",
     "spans_of",
 ]

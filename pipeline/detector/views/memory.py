@@ -1,4 +1,4 @@
-"""The view that remembers: how far the recent past is from any that was seen in training."""
+"""The views that remember: how far the recent past is from any that was seen in training."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import numpy as np
 
 from pipeline.detector.past import Recalled
 from pipeline.detector.products import even, product
-from pipeline.records import Flags, Floats
+from pipeline.records import Flags, Floats, Ints
 
 NEIGHBOURS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Mean distance of the Legendre state to the three nearest of the M that are remembered, not smoothed."""
+    """Mean distance of the Legendre state to the three nearest of the M that are remembered, not smoothed.
+
+    With `first` 1, of a series with one scored channel, the level is left out of the distance, and shapes remain.
+    """
 
     states: Floats  # (M, F) of the fit part, chosen far from each other
     name: str = "memory"
+    first: int = 0  # coefficient that counts
     _columns: Floats = field(init=False, repr=False)  # (F, M filled up)
     _squares: Floats = field(init=False, repr=False)  # (M,)
 
@@ -31,9 +35,23 @@ class Memory:
 
     def error(self, z: Floats, there: Flags, recalled: Recalled) -> Floats:  # noqa: ARG002  the past holds the reading
         """Maps the past of N readings to (N,), 0 where it is not full."""
-        state, nearest = recalled.state, min(NEIGHBOURS, len(self.states))
-        inner = product((state,), self._columns)[:, : len(self.states)]
-        squared = (state**2).sum(axis=1)[:, None] + self._squares - 2 * inner
+        nearest = min(NEIGHBOURS, len(self.states))
+        squared = self._distances(recalled.state) + (recalled.state[:, self.first :] ** 2).sum(axis=1)[:, None]
         closest = np.sort(np.partition(squared, nearest - 1, axis=1)[:, :nearest], axis=1)
         mean: Floats = np.sqrt(np.maximum(closest, 0.0)).mean(axis=1)
         return np.where(recalled.full, mean, 0.0)
+
+    def nearest(self, state: Floats) -> Ints:
+        """Which of those remembered is the nearest to each state (N, first + F), (N,)."""
+        nearest: Ints = np.argmin(self._distances(state), axis=1)
+        return nearest
+
+    def _distances(self, state: Floats) -> Floats:
+        """The squared distances of N states to those remembered, less the square of each state itself, (N, M)."""
+        inner = product((np.ascontiguousarray(state[:, self.first :]),), self._columns)[:, : len(self.states)]
+        return self._squares - 2 * inner
+
+
+def shapes(states: Floats) -> Memory:
+    """The memory that leaves the level out, from states (M, 1 + F) of one channel or as they are stored, (M, F)."""
+    return Memory(states, "shape", first=1)

@@ -13,14 +13,18 @@ LONGEST_SPAN = 128  # readings; a longer memory of the error delays without find
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Mean over channels of the squared residual in units of what is common for the channel in calibration."""
+    """Mean over channels of the squared residual in units of what is common for the channel.
+
+    Common is its mean in calibration, and for one scored channel that of the region of the past which the reading came
+    after: an error that always comes with a heart beat is none to tell (docs/decisions/0012).
+    """
 
     many: bool  # channels are scored
     name: str = "prediction"
 
     def spans(self, period: int) -> tuple[int, ...]:
-        """Five readings for what is sudden; for what lasts a period, or twenty readings where channels differ in it."""
-        return (5, SPAN_OF_MANY if self.many else min(period, LONGEST_SPAN))
+        """A period; where many channels are scored, five readings for what is sudden, and twenty."""
+        return (5, SPAN_OF_MANY) if self.many else (min(period, LONGEST_SPAN),)
 
 
 def prediction_error(residual: Floats, there: Flags, channel_scale: Floats) -> Floats:
