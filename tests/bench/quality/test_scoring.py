@@ -12,7 +12,20 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.training.history import History
 from tests.bench.quality.cases import Case, readings_of
-from tests.bench.quality.scoring import RATES, baseline, exceeding, learnt, load, ours, settings_for, write
+from tests.bench.quality.scoring import (
+    BASELINES,
+    COLUMNS,
+    PROMISES,
+    RATES,
+    broken,
+    exceeding,
+    learnt,
+    load,
+    other,
+    ours,
+    settings_for,
+    write,
+)
 
 SETTINGS = FitSettings(hidden=8, steps=40, evaluate_every=20, warm_up=24, device="cpu")
 
@@ -57,7 +70,7 @@ def test_scores_come_back_as_they_were_written(scored, tmp_path):
     back = load(tmp_path / "deep" / "a.npz")
 
     assert back.about == scored.about
-    for name in ("score", "fused", "outcome", "alert", "exceeds", "labels"):
+    for name in COLUMNS:
         np.testing.assert_array_equal(getattr(back, name), getattr(scored, name))
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.npz"]
 
@@ -71,13 +84,34 @@ def test_a_torn_file_or_none_is_scored_again(scored, tmp_path):
     assert load(tmp_path / "b.npz") is None
 
 
-def test_a_baseline_scores_every_row(small):
-    for name in ("ridge_ar", "random"):
-        found = baseline(small, name, 0)
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_scores_every_row(small, name):
+    found = other(small, name, 0)
 
-        assert found.scored.all()
-        assert len(found.score) == 900
-        assert found.exceeds.size == 0
+    assert found.scored.all()
+    assert len(found.score) == 900
+    assert found.exceeds.size == found.broken.size == 0
+    assert found.about["fit_seconds"] is None
+
+
+def test_only_baselines_that_draw_follow_the_seed(small):
+    moved = [name for name in BASELINES if (other(small, name, 0).score != other(small, name, 1).score).any()]
+
+    assert moved == ["random", "isolation_forest"]
+
+
+def test_the_promise_that_a_row_breaks_is_the_rarest_whose_bar_it_exceeds(small, scored):
+    detector = learnt(small, SETTINGS)
+    scores, _ = Monitor(detector, Policy(FalseAlarms(probability=1e-3))).observe(readings_of(small.test))
+    plain = np.zeros(900)
+    for decades in PROMISES:
+        for row in np.flatnonzero(exceeding(detector, scores, 10.0**-decades)):
+            plain[row] = max(plain[row], decades)
+
+    np.testing.assert_array_equal(broken(detector, scores), plain)
+    np.testing.assert_array_equal(scored.broken, plain)
+    assert (scored.broken[scored.exceeds[1]] >= 3).all()
+    assert plain.max() > 3 > plain[plain > 0].min()
 
 
 def test_settings_are_changed_by_key_and_value():
