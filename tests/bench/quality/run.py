@@ -1,7 +1,7 @@
 """Scores of every series to disk, from which `figures` makes tables.
 
 .venv/bin/python -m tests.bench.quality.run --out SCORES [--datasets ucr nab] [--list off] [--mode tsb] [--seeds 0 1 2]
-    [--detector ridge_ar] [--config wide --set hidden=128]
+    [--detector ridge_ar] [--config fast --set profile=fast]
 
 Each series is fitted and scored in a process of one thread. A series whose scores are there is skipped, so an
 interrupted run goes on where it was; scores of another code or other settings under one name are refused.
@@ -49,7 +49,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     parser.add_argument("--detector", choices=(OURS, *BASELINES, *PEERS), default=OURS)
-    parser.add_argument("--config", help="name of the scores; that of the detector if not given")
+    parser.add_argument("--config", help="name of the scores; else the detector's")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="fields of FitSettings to change")
     parser.add_argument("--shortest-first", action="store_true", help="else the longest: the pool ends together")
     return parser
