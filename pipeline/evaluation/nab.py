@@ -6,8 +6,8 @@ what is known before. Files are pairs of score (T,) and label (T,), whole files 
 beginning; a null score counts as the lowest, and is never a detection.
 
 Every row at or above the threshold outside a window costs .11, however many stand together, and one threshold has to
-serve all files. So a score must be as rare on every stream and must not stay high: hand over what the moving bar says
-(how rare a promise a row breaks), not decades, which a stream that has drifted keeps for the rest of its file.
+serve all files. So a score must be as rare on every stream and must not stay high: hand over the rows above the moving
+bar, not the decades of all, which a stream that has drifted keeps for the rest of its file.
 """
 
 from __future__ import annotations

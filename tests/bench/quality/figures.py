@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import joblib
+import numpy as np
 
 from pipeline.cli.console import progress
 from pipeline.evaluation.events import best_f1, found_at_the_top
@@ -59,13 +60,14 @@ def measured(config: str, entry: Entry, scored: Scored) -> Measured:
 
 
 def rows_of(entry: Entry, scored: Scored, score: Floats) -> tuple[Floats, Flags | Labels] | None:
-    """Scores and labels of a series whose data set is judged with one threshold for all files.
+    """Scores (T,) and labels (T,) of a series whose data set is judged with one threshold for all files.
 
-    NAB is handed the promises that rows break; of a detector without a bar its score.
+    For NAB whole files; scores are (P, T): 1 where the bar at a promise is exceeded, else NaN; of a detector without
+    a bar its score, (1, T).
     """
     if entry.dataset == "nab":
-        handed = (scored.broken, scored.broken > 0) if len(scored.broken) else (scored.score, scored.scored)
-        return whole_file(scored.labels, *handed, scored.about["train_rows"])
+        handed = np.where(scored.swept, 1.0, np.nan) if len(scored.swept) else scored.score[None]
+        return whole_file(scored.labels, handed, scored.about["train_rows"])
     return (score, scored.labels) if entry.dataset == "skab" else None
 
 

@@ -109,10 +109,10 @@ def episodes(labels: Labels, alert: Flags) -> int:
     return int((begins & far_from_labels(labels)).sum())
 
 
-def whole_file(labels: Labels, score: Floats, scored: Flags, train_rows: int) -> tuple[Floats, Flags]:
-    """Scores and labels with train before them, unscored: `nab_score` takes whole files, and cuts probation itself."""
-    before = np.full(train_rows, np.nan)
+def whole_file(labels: Labels, handed: Floats, train_rows: int) -> tuple[Floats, Flags]:
+    """Scores (P, T) and labels (T,) with train before them, unscored: `nab_score` wants whole files."""
+    before = np.full((len(handed), train_rows), np.nan)
     return (
-        np.concatenate((before, np.where(scored, score, np.nan))),
+        np.concatenate((before, handed), axis=1),
         np.concatenate((np.zeros(train_rows, bool), labels.astype(bool))),
     )

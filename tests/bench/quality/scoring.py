@@ -20,18 +20,18 @@ from pipeline.evaluation.baselines import BASELINES, isolation_forest, random_sc
 from pipeline.monitor.decision import Decision, no_bars
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
-from pipeline.records import Flags, Floats, Scores
+from pipeline.records import Flags, Scores
 from pipeline.training.fit import fitting
 from pipeline.training.loop import one_thread
 from tests.bench.quality.cases import Case, Entry, read, readings_of
 from tests.bench.quality.peers import PEERS, peer_scores
 
 RATES = (1e-2, 1e-3, 1e-4)  # nominal, per reading
-PROMISES = np.arange(1.5, 4.01, 0.125)  # decades of nominal rates, the laxest first, that NAB's threshold sweeps
+PROMISES = tuple(10.0**-decades for decades in np.arange(1.5, 4.01, 0.125))  # nominal rates that are swept for NAB
 PROMISE = 1e-3  # of the monitor's own policy; the others are asked what if
 OURS = "plumbline"
 DRAWING = {"random": random_scores, "isolation_forest": isolation_forest}  # the baselines that a seed changes
-COLUMNS = ("score", "fused", "outcome", "alert", "exceeds", "broken", "labels")
+COLUMNS = ("score", "fused", "outcome", "alert", "exceeds", "swept", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Scored:
     outcome: npt.NDArray[np.uint8]  # (T,) Outcome; others score all
     alert: Flags  # (T,) an incident is open, under the promise of 1e-3; empty of others
     exceeds: Flags  # (K, T) at each rate of RATES; empty of others
-    broken: npt.NDArray[np.float64]  # (T,) decades of the rarest of PROMISES that the row breaks, or 0; empty of others
+    swept: Flags  # (P, T) the same at each of PROMISES; empty of others
     labels: npt.NDArray[np.uint8]  # (T,)
     about: dict[str, Any]  # names, seconds of fit and of scoring, period
 
@@ -78,7 +78,7 @@ def ours(case: Case, settings: FitSettings) -> Scored:
         scores.outcome,
         scores.alert,
         np.stack(exceeds),
-        broken(detector, scores),
+        np.stack([exceeding(detector, scores, rate) for rate in PROMISES]),
         case.labels,
         about(case, OURS, settings.seed)
         | {
@@ -114,18 +114,6 @@ def exceeding(detector: Detector, scores: Scores, rate: float) -> Flags:
     return decision.exceeding(scores.fused, scores.scored, target, none, none)[0]
 
 
-def broken(detector: Detector, scores: Scores) -> Floats:
-    """Decades of the rarest of PROMISES that each reading of one series breaks, (T,); 0 where it breaks none.
-
-    What NAB wants of a detector: as rare on every stream, for the bar keeps its promise on each, and not high for long,
-    for it gives way. Its sweep over thresholds is then one over promises, the one thing that an operator chooses.
-    """
-    rarest = np.zeros(len(scores))
-    for decades in PROMISES:
-        rarest[exceeding(detector, scores, 10.0**-decades)] = decades
-    return rarest
-
-
 def _check_same(case: Case, monitor: Monitor, exceeds: list[Flags]) -> None:
     """RuntimeError where the bar at another rate is not the one that the monitor followed."""
     aside = [rows for rate, rows in zip(RATES, exceeds, strict=True) if rate != PROMISE]
@@ -152,7 +140,7 @@ def other(case: Case, name: str, seed: int) -> Scored:
         np.zeros(len(score), np.uint8),
         nothing,
         nothing,
-        np.zeros(0),
+        nothing,
         case.labels,
         about(case, name, seed) | spent | {"period": None},
     )

@@ -82,18 +82,16 @@ def test_another_configuration_stands_beside_ours_on_the_same_series(folders):
     )
 
 
-def test_nab_is_handed_the_promises_that_rows_break_and_of_a_detector_without_a_bar_its_score(folders):
-    (scored, entry), *_ = [
-        (load(file_of(folders[1] / "ridge_ar", entry, 0)), replace(entry, dataset="nab"))
-        for entry in entries(folders[0], "skab")
-    ]
-    broken = np.where(np.arange(300) == 250, 3.0, 0.0)
-    ours, label = rows_of(entry, replace(scored, broken=broken), scored.score)
+def test_nab_is_handed_what_exceeds_at_each_promise_and_of_a_detector_without_a_bar_its_score(folders):
+    entry = replace(entries(folders[0], "skab")[0], dataset="nab")
+    scored = load(file_of(folders[1] / "ridge_ar", replace(entry, dataset="skab"), 0))
+    swept = np.arange(300) == np.array([[250], [260]])
+    ours, label = rows_of(entry, replace(scored, swept=swept), scored.score)
     theirs, _ = rows_of(entry, scored, scored.score)
 
-    assert len(ours) == len(label) == 700
-    assert np.flatnonzero(~np.isnan(ours)).tolist() == [650]
-    np.testing.assert_array_equal(theirs[400:], scored.score)
+    assert ours.shape == (2, len(label)) == (2, 700)
+    assert np.argwhere(~np.isnan(ours)).tolist() == [[0, 650], [1, 660]]
+    np.testing.assert_array_equal(theirs[0, 400:], scored.score)
 
 
 def test_a_configuration_that_was_never_run_is_refused(folders):

@@ -55,6 +55,7 @@ def test_only_series_with_enough_normal_rows_are_judged_by_themselves():
 def test_train_is_the_probation_of_a_whole_file_and_nothing_is_cut_twice():
     labels, score = labelled(850, (0, 50), (300, 400)), np.zeros(850)
     score[[0, 300]] = 1.0
-    found = nab_score([whole_file(labels, score, np.ones(850, bool), 150)])
+    (handed,), whole = whole_file(labels, score[None], 150)
+    found = nab_score([(handed, whole)])
 
     assert (found.score, found.windows) == (pytest.approx(100.0), 2)

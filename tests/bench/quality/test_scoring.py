@@ -17,7 +17,6 @@ from tests.bench.quality.scoring import (
     COLUMNS,
     PROMISES,
     RATES,
-    broken,
     exceeding,
     learnt,
     load,
@@ -90,7 +89,7 @@ def test_every_baseline_scores_every_row(small, name):
 
     assert found.scored.all()
     assert len(found.score) == 900
-    assert found.exceeds.size == found.broken.size == 0
+    assert found.exceeds.size == found.swept.size == 0
     assert found.about["fit_seconds"] is None
 
 
@@ -100,18 +99,13 @@ def test_only_baselines_that_draw_follow_the_seed(small):
     assert moved == ["random", "isolation_forest"]
 
 
-def test_the_promise_that_a_row_breaks_is_the_rarest_whose_bar_it_exceeds(small, scored):
+def test_the_sweep_is_over_promises_each_with_the_monitors_own_bar(small, scored):
     detector = learnt(small, SETTINGS)
-    scores, _ = Monitor(detector, Policy(FalseAlarms(probability=1e-3))).observe(readings_of(small.test))
-    plain = np.zeros(900)
-    for decades in PROMISES:
-        for row in np.flatnonzero(exceeding(detector, scores, 10.0**-decades)):
-            plain[row] = max(plain[row], decades)
+    for index, rate in enumerate(PROMISES):
+        scores, _ = Monitor(detector, Policy(FalseAlarms(probability=rate))).observe(readings_of(small.test))
 
-    np.testing.assert_array_equal(broken(detector, scores), plain)
-    np.testing.assert_array_equal(scored.broken, plain)
-    assert (scored.broken[scored.exceeds[1]] >= 3).all()
-    assert plain.max() > 3 > plain[plain > 0].min()
+        np.testing.assert_array_equal(scored.swept[index], scores.exceeds)
+    assert scored.swept[0].sum() > scored.swept[-1].sum() > 0
 
 
 def test_settings_are_changed_by_key_and_value():

@@ -66,6 +66,18 @@ def test_a_fit_that_is_not_apart_has_no_seconds_of_its_own():
     assert "| on | strict | ucr | ridge_ar | - | 0.250 |" in markdown([found])
 
 
+def test_nab_takes_the_promise_that_is_best_for_all_files_together():
+    label = np.isin(np.arange(1000), np.arange(400, 500))
+    rows = [np.where(np.isin(np.arange(1000), found), 1.0, np.nan) for found in ([], [400], [300, 400], [200])]
+    nab = replace(ONE, dataset="nab", top_one=None)
+    (found,) = figures(
+        replace(nab, rows=(np.stack([rows[0], rows[2], rows[1]]), label)),
+        replace(nab, series="b", rows=(np.stack([rows[1], rows[1], rows[3]]), label)),
+    )
+
+    assert found["nab_standard"]["mean"] == pytest.approx(100 * (4 - 0.11) / 4)
+
+
 def test_a_baseline_has_no_alarms():
     (found,) = figures(replace(ONE, config="random", alarms=(), episodes=None, period=None))
 
