@@ -144,14 +144,14 @@ def check_installed(name: str) -> None:
 
 
 def peer_scores(learn: Peer, train: Floats, test: Floats, seed: int) -> tuple[Floats, float, float]:
-    """Scores (T,) of a peer, its seconds of fit and of scoring; RuntimeError where rows are left out."""
+    """Scores (T,) of a peer, its processor seconds of fit and of scoring; RuntimeError where rows are left out."""
     train, test = _carried(train), _carried(test)
     with _silent():
-        begun = time.perf_counter()
+        begun = time.process_time()
         score_of = learn(train, seed)
-        fitted = time.perf_counter()
+        fitted = time.process_time()
         score = np.asarray(score_of(test), np.float64).ravel()
-        ended = time.perf_counter()
+        ended = time.process_time()
     if len(score) != len(test):
         raise RuntimeError(f"{learn.__name__} has {len(score)} scores for {len(test)} rows")
     return score, fitted - begun, ended - fitted

@@ -45,7 +45,7 @@ class Scored:
     exceeds: Flags  # (K, T) at each rate of RATES; empty of others
     swept: Flags  # (P, T) the same at each of PROMISES; empty of others
     labels: npt.NDArray[np.uint8]  # (T,)
-    about: dict[str, Any]  # names, seconds of fit and of scoring, period
+    about: dict[str, Any]  # names, processor seconds of fit and of scoring, period
 
     @property
     def scored(self) -> Flags:
@@ -63,13 +63,13 @@ def score_entry(entry: Entry, detector: str, settings: FitSettings) -> Scored:
 def ours(case: Case, settings: FitSettings) -> Scored:
     """Fit a detector in memory and let a monitor observe the test part, as a backtest does."""
     one_thread()
-    begun = time.perf_counter()
+    begun = time.process_time()
     detector = learnt(case, settings)
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     asides = [Policy(FalseAlarms(probability=rate)) for rate in RATES if rate != PROMISE]
     monitor = Monitor(detector, Policy(FalseAlarms(probability=PROMISE)), fresh=case.fresh, what_if=asides)
     scores, _ = monitor.observe(readings_of(case.test))
-    seconds = time.perf_counter() - fitted
+    seconds = time.process_time() - fitted
     exceeds = [scores.exceeds if rate == PROMISE else exceeding(detector, scores, rate) for rate in RATES]
     _check_same(case, monitor, exceeds)
     return Scored(
@@ -130,9 +130,9 @@ def other(case: Case, name: str, seed: int) -> Scored:
         score, fitting_seconds, seconds = peer_scores(PEERS[name][0], train, test, seed)
         spent = {"fit_seconds": fitting_seconds, "score_seconds": seconds}
     else:
-        begun = time.perf_counter()
+        begun = time.process_time()
         score = DRAWING[name](train, test, seed) if name in DRAWING else BASELINES[name](train, test)
-        spent = {"fit_seconds": None, "score_seconds": time.perf_counter() - begun}  # both in one call
+        spent = {"fit_seconds": None, "score_seconds": time.process_time() - begun}  # both in one call
     nothing = np.zeros(0, bool)
     return Scored(
         score,

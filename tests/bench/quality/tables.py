@@ -42,7 +42,7 @@ class Measured:
     best_f1: float | None
     period: int | None
     rows: tuple[Floats, Flags | Labels] | None  # scores and labels, where a figure needs all series together
-    seconds: tuple[float | None, float]  # of fit and of scoring; the first is None where both are one call
+    seconds: tuple[float | None, float]  # of fit and of scoring; None for the first where both are one call
     readings: tuple[int, int]  # learnt from, scored
 
 
@@ -124,7 +124,7 @@ def _skab_f1(part: Sequence[Measured]) -> float | None:
 
 
 def _per_1000(members: Sequence[Measured], part: int) -> float | None:
-    """Seconds per 1,000 readings of fit (0) or scoring (1), of all series and seeds together."""
+    """Processor seconds per 1,000 readings of fit (0) or scoring (1), of all series and seeds together."""
     seconds = [each.seconds[part] for each in members]
     if any(value is None for value in seconds):
         return None
@@ -217,7 +217,7 @@ def markdown(figures: Sequence[dict[str, Any]]) -> str:
         table(["list", "mode", "set", "detector", "series", "VUS-PR", "95 %", "AUC-PR", "unscored", "own"], ranking),
         "## Mean of sets, VUS-PR",
         table(["list", "detector", "mean", "sets"], means),
-        "## Seconds per 1,000 readings, one thread",
+        "## Processor seconds per 1,000 readings",
         table(["list", "mode", "set", "detector", "fit", "scoring"], [_seconds_row(each) for each in figures]),
     ]
     for rate in RATES:
@@ -239,7 +239,7 @@ def markdown(figures: Sequence[dict[str, Any]]) -> str:
 
 
 def _seconds_row(each: dict[str, Any]) -> list[str]:
-    return [*_names(each), number(each["fit_seconds_per_1000"], 3), number(each["score_seconds_per_1000"], 3)]
+    return [*_names(each), number(each["fit_seconds_per_1000"], 4), number(each["score_seconds_per_1000"], 4)]
 
 
 def _alarm_row(each: dict[str, Any], alarms: dict[str, Any]) -> list[str]:

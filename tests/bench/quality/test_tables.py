@@ -56,14 +56,14 @@ def test_seconds_are_told_per_thousand_readings():
 
     assert found["fit_seconds_per_1000"] == pytest.approx(1000 * 6 / 1500)
     assert found["score_seconds_per_1000"] == pytest.approx(2.0)
-    assert "| on | strict | ucr | plumbline | 4.000 | 2.000 |" in markdown([found])
+    assert "| on | strict | ucr | plumbline | 4.0000 | 2.0000 |" in markdown([found])
 
 
 def test_a_fit_that_is_not_apart_has_no_seconds_of_its_own():
     (found,) = figures(replace(ONE, config="ridge_ar", seconds=(None, 1.0)))
 
     assert found["fit_seconds_per_1000"] is None
-    assert "| on | strict | ucr | ridge_ar | - | 0.250 |" in markdown([found])
+    assert "| on | strict | ucr | ridge_ar | - | 0.2500 |" in markdown([found])
 
 
 def test_nab_takes_the_promise_that_is_best_for_all_files_together():
