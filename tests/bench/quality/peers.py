@@ -12,6 +12,7 @@ half_space_trees    River, as its documentation has it: readings scaled to 0..1 
 rrcf                40 trees of 256 shingles of 4 rows, as its documentation streams; every row moves every tree
 
 sub_pca and kmeans_ad are not causal: a row has the score of the window around it, or the mean over those that hold it.
+sub_pca_causal and kmeans_ad_causal give each window's score to its last row, which is when it is known.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,14 +71,28 @@ def sub_pca(train: Floats, seed: int) -> Score:
     return lambda test: model.decision_function(test[:, moving])
 
 
-def kmeans_ad(train: Floats, seed: int) -> Score:
-    """Distance of a standardised window to the nearest of ten centres (Yairi et al. 2001)."""
-    from TSB_AD.models.KMeansAD import KMeansAD
+def sub_pca_causal(train: Floats, seed: int) -> Score:
+    """The same, of the window that ends at a row."""
+    score_of = sub_pca(train, seed)
+    window = _period(train, rank=1) if train.shape[1] == 1 else 100
 
-    _seed(seed)
-    model = KMeansAD(k=10, window_size=_period(train, rank=2) if train.shape[1] == 1 else 40, stride=1)
-    model.fit(train)
-    return model.predict
+    def score(test: Floats) -> Floats:
+        centred = score_of(test)
+        return at_last_row(centred[window // 2 : len(centred) - (window - 1) // 2], len(test))
+
+    return score
+
+
+def kmeans_ad(train: Floats, seed: int) -> Score:
+    """Mean distance of the standardised windows that hold a row to the nearest of ten centres (Yairi et al. 2001)."""
+    score: Score = _kmeans(train, seed).predict
+    return score
+
+
+def kmeans_ad_causal(train: Floats, seed: int) -> Score:
+    """The distance of the window that ends at a row."""
+    model = _kmeans(train, seed)
+    return lambda test: at_last_row(model.model.transform(model._preprocess_data(test)).min(axis=1), len(test))
 
 
 def half_space_trees(train: Floats, seed: int) -> Score:
@@ -128,7 +144,9 @@ PEERS: dict[str, tuple[Peer, str]] = {  # and the package that it needs
     "lstmad": (lstmad, "TSB_AD"),
     "cnn": (cnn, "TSB_AD"),
     "sub_pca": (sub_pca, "TSB_AD"),
+    "sub_pca_causal": (sub_pca_causal, "TSB_AD"),
     "kmeans_ad": (kmeans_ad, "TSB_AD"),
+    "kmeans_ad_causal": (kmeans_ad_causal, "TSB_AD"),
     "half_space_trees": (half_space_trees, "river"),
     "rrcf": (rrcf, "rrcf"),
 }
@@ -162,6 +180,14 @@ def _carried(values: Floats) -> Floats:
     return carried
 
 
+def _kmeans(train: Floats, seed: int) -> Any:
+    from TSB_AD.models.KMeansAD import KMeansAD
+
+    _seed(seed)
+    model = KMeansAD(k=10, window_size=_period(train, rank=2) if train.shape[1] == 1 else 40, stride=1)
+    return model.fit(train)
+
+
 def _period(train: Floats, rank: int) -> int:
     from TSB_AD.utils.slidingWindows import find_length_rank
 
@@ -174,6 +200,11 @@ def _seed(seed: int) -> None:
 
     np.random.seed(seed)  # noqa: NPY002 - scikit-learn's KMeans in TSB-AD takes no other
     torch.manual_seed(seed)
+
+
+def at_last_row(windows: Floats, rows: int) -> Floats:
+    """Scores of windows, one a row, to their last rows, (T,); the rows before the first are as low as the lowest."""
+    return np.concatenate((np.full(rows - len(windows), windows.min()), windows))
 
 
 def shingles(values: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.quality.peers import peer_scores, shingles
+from tests.bench.quality.peers import at_last_row, peer_scores, shingles
 
 
 def test_a_shingle_is_the_last_rows_side_by_side_channel_after_channel(rng):
@@ -13,6 +13,10 @@ def test_a_shingle_is_the_last_rows_side_by_side_channel_after_channel(rng):
     plain = [[values[row + step, channel] for channel in range(2) for step in range(4)] for row in range(7)]
 
     np.testing.assert_array_equal(shingles(values), plain)
+
+
+def test_a_windows_score_stands_at_its_last_row():
+    assert at_last_row(np.array([3.0, 1.0, 2.0]), 5).tolist() == [1.0, 1.0, 3.0, 1.0, 2.0]
 
 
 def test_a_peer_learns_from_train_alone_and_a_missing_reading_is_carried_forward(capsys):
