@@ -67,15 +67,19 @@ def event_quality(label: Flags, flags: Flags, rows_per_day: float | None = None)
     )
 
 
-def best_f1(score: Floats, label: Flags) -> float | None:
-    """The highest F1 of rows over all thresholds, chosen in hindsight; no point adjustment, a null is the lowest."""
+def best_f1(score: Floats, label: Flags, false_alarms: float = 1.0) -> float | None:
+    """The highest F1 of rows over all thresholds, chosen in hindsight; no point adjustment, a null is the lowest.
+
+    Only thresholds with at most the share `false_alarms` of the normal rows above them count; 0 where there is none.
+    """
     if not label.any() or label.all():
         return None
     ranks = ranked(score)
     order = np.argsort(-ranks, kind="stable")
     last = np.append(np.diff(ranks[order]) != 0, True)  # equal scores pass together
-    hits = np.cumsum(label[order])[last]
-    return float((2 * hits / (np.flatnonzero(last) + 1 + label.sum())).max())
+    hits, above = np.cumsum(label[order])[last], np.flatnonzero(last) + 1
+    kept = above - hits <= false_alarms * (~label).sum()
+    return float((2 * hits / (above + label.sum()))[kept].max(initial=0.0))
 
 
 def found_at_the_top(score: Floats, label: Flags, slack: int = 100) -> bool | None:

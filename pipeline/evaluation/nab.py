@@ -1,8 +1,13 @@
-"""NAB's own score: Lavin and Ahmad, ICMLA 2015, section 3, standard profile.
+"""NAB's own score: Lavin and Ahmad, ICMLA 2015, section 3, standard profile; the arithmetic of NAB's sweeper.
 
-A run of anomalous rows is one of NAB's windows. The one threshold for all files is the best in hindsight, chosen on the
-labels as NAB's authors choose it: compare the score with theirs, not with what is known before. Files are pairs of
-score (T,) and label (T,); a null score counts as the lowest, and is never a detection.
+A run of anomalous rows is one of NAB's windows; one that ends in probation is not there. The one threshold for all
+files is the best in hindsight, chosen on the labels as NAB's authors choose it: compare the score with theirs, not with
+what is known before. Files are pairs of score (T,) and label (T,), whole files with what was learnt from at their
+beginning; a null score counts as the lowest, and is never a detection.
+
+Every row at or above the threshold outside a window costs .11, however many stand together, and one threshold has to
+serve all files. So a score must be as rare on every stream and must not stay high: hand over the rows above the moving
+bar, not the decades of all, which a stream that has drifted keeps for the rest of its file.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ def nab_score(files: Sequence[tuple[Floats, Flags]]) -> NabScore:
     scores: list[Floats] = []
     weights: list[Floats] = []
     owners: list[Floats] = []
-    windows = 0
+    windows, known = 0, 0
     for score, label in files:
         if len(score) != len(label):
             raise ValueError(f"{len(score)} scores and {len(label)} labels: as many labels as scores are needed")
@@ -42,8 +47,10 @@ def nab_score(files: Sequence[tuple[Floats, Flags]]) -> NabScore:
         counts = (np.arange(len(label)) >= probation) & ~np.isnan(score)
         scores.append(score[counts])
         weights.append(weight[counts])
-        owners.append(np.where(owner >= 0, owner + windows, -1.0)[counts])
-        windows += len(events(label)[0])
+        owners.append(np.where(owner >= 0, owner + known, -1.0)[counts])
+        ends = events(label)[1]
+        known += len(ends)
+        windows += int((ends > probation).sum())
     if not windows:
         return NabScore(None, None, 0)
     falling, total = _by_threshold(np.concatenate(scores), np.concatenate(weights), np.concatenate(owners))
@@ -56,7 +63,7 @@ def nab_score(files: Sequence[tuple[Floats, Flags]]) -> NabScore:
 
 def scaled_sigmoid(y: Floats) -> Floats:
     """2 / (1 + e^(5 y)) - 1, and -1 from three window lengths on."""
-    value: Floats = np.where(y > 3, -1.0, 2 / (1 + np.exp(5 * np.minimum(y, 3.0))) - 1)
+    value: Floats = np.where(y >= 3, -1.0, 2 / (1 + np.exp(5 * np.minimum(y, 3.0))) - 1)
     return value
 
 

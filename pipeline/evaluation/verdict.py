@@ -43,7 +43,7 @@ def verdict(series: Sequence[Judged], each: Sequence[dict[str, Any]]) -> dict[st
         "detectors": {
             name: {
                 **{figure: _mean([one["ranking"][name][figure] for one in each]) for figure in RANKINGS},
-                "nab": asdict(nab_score([(one.scores[name], one.label) for one in series])),
+                "nab": asdict(nab_score([(_detections(one, name), one.label) for one in series])),
             }
             for name in detectors
         },
@@ -83,6 +83,12 @@ def outcome(one: Judged) -> str:
     if not one.label.any():
         return "all_normal"
     return "all_anomalous" if one.label.all() else "judged"
+
+
+def _detections(one: Judged, name: str) -> Floats:
+    """What NAB is handed: of ours the rows above the moving bar, as an operator hears of no others; (T,) NaN: none."""
+    score = one.scores[name]
+    return np.where(one.exceeds, score, np.nan) if name == OURS else score
 
 
 def _ranking(score: Floats, label: Flags, window: int) -> dict[str, float | None]:

@@ -75,6 +75,18 @@ def test_best_f1_passes_equal_scores_together():
     assert best_f1(np.array([1.0, 3.0, 2.0, np.nan]), flags(".##.")) == 1.0
 
 
+@pytest.mark.parametrize("share", [1.0, 0.136, 0.05, 0.0])
+def test_best_f1_is_that_of_a_plain_sweep(rng, share):
+    label, score = rng.random(300) < 0.2, np.round(rng.random(300), 1)
+    plain = [0.0]
+    for threshold in np.unique(score):
+        above = score >= threshold
+        if (above & ~label).sum() <= share * (~label).sum():
+            plain.append(2 * (above & label).sum() / (above.sum() + label.sum()))
+
+    assert best_f1(score, label, share) == pytest.approx(max(plain))
+
+
 def test_the_top_score_is_found_within_a_hundred_rows():
     label = np.zeros(1000, bool)
     label[500:510] = True

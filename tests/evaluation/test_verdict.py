@@ -29,3 +29,14 @@ def test_every_outcome_has_its_name_and_no_report_holds_a_nan(rng):
     assert "NaN" not in json.dumps(judged, allow_nan=False)
     assert judged["detectors"][OURS]["vus_pr"]["series"] == 2  # a series without a score counts as the lowest
     assert judged["series"][0]["at_bar"]["false_episodes_per_day"] is None
+
+
+def test_nab_is_handed_the_rows_above_the_bar_and_no_others():
+    label, score = np.zeros(1000, bool), np.full(1000, 3.0)  # a stream that has drifted: rare for good
+    label[400:500] = True
+    bar = np.arange(1000) == 400
+    one = Judged("drifted", label, {OURS: score, "other": score}, bar, bar, window=10, rows_per_day=None, target=0.01)
+    judged = verdict([one], [judge(one)])
+
+    assert judged["detectors"][OURS]["nab"]["score"] == 100
+    assert judged["detectors"]["other"]["nab"]["score"] == 0

@@ -1,6 +1,6 @@
-"""Scores on disk to tables: one in Markdown, one in JSON.
+"""Scores on disk to tables: in Markdown and in JSON.
 
-.venv/bin/python -m tests.bench.quality.figures --scores SCORES [--configs plumbline ridge_ar random] [--list off]
+.venv/bin/python -m tests.bench.quality.figures --scores SCORES [--configs plumbline fast] [--list off] [--show]
 
 Nothing is fitted or scored here, so that a figure can be recomputed. Every series that the data folder holds of a data
 set must be there for every seed; what is missing is named, and the command fails without a table.
@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import joblib
+import numpy as np
 
 from pipeline.cli.console import progress
-from pipeline.evaluation.events import found_at_the_top
+from pipeline.evaluation.events import best_f1, found_at_the_top
 from pipeline.evaluation.quality import average_precision
 from pipeline.evaluation.ranking import sliding_window_of, vus_pr
 from pipeline.records import Flags, Floats
 from tests.bench.quality.cases import STRICT, TSB, Entry, data_folder, entries, read
-from tests.bench.quality.measures import Labels, alarms, best_f1, episodes, ranks, whole_file
+from tests.bench.quality.measures import Labels, alarms, episodes, ranks, whole_file
+from tests.bench.quality.pairs import beside_ours, pairs
+from tests.bench.quality.processes import one_thread_each
 from tests.bench.quality.scoring import Scored, file_of, load
+from tests.bench.quality.show import show
 from tests.bench.quality.tables import Measured, figures_of, groups, markdown, means_of_sets
 
 
@@ -47,17 +51,23 @@ def measured(config: str, entry: Entry, scored: Scored) -> Measured:
         alarms=tuple(alarms(labels, scored.scored, exceeds, begin) for exceeds in scored.exceeds),
         episodes=episodes(labels, scored.alert) if len(scored.alert) else None,
         top_one=found_at_the_top(score, labels.astype(bool)) if entry.dataset == "ucr" else None,
-        best_f1=best_f1(labels, score) if entry.dataset == "smd" and two_classes else None,
+        best_f1=best_f1(score, labels.astype(bool)) if entry.dataset == "smd" else None,
         period=scored.about["period"],
         rows=rows_of(entry, scored, score),
-        seconds=scored.about["fit_seconds"] + scored.about["score_seconds"],
+        seconds=(scored.about["fit_seconds"], scored.about["score_seconds"]),
+        readings=(scored.about["train_rows"], len(labels)),
     )
 
 
 def rows_of(entry: Entry, scored: Scored, score: Floats) -> tuple[Floats, Flags | Labels] | None:
-    """Scores and labels of a series whose data set is judged with one threshold for all files."""
+    """Scores (T,) and labels (T,) of a series whose data set is judged with one threshold for all files.
+
+    For NAB whole files; scores are (P, T): 1 where the bar at a promise is exceeded, else NaN; of a detector without
+    a bar its score, (1, T).
+    """
     if entry.dataset == "nab":
-        return whole_file(scored.labels, scored.score, scored.scored, scored.about["train_rows"])
+        handed = np.where(scored.swept, 1.0, np.nan) if len(scored.swept) else scored.score[None]
+        return whole_file(scored.labels, handed, scored.about["train_rows"])
     return (score, scored.labels) if entry.dataset == "skab" else None
 
 
@@ -92,6 +102,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--list", choices=("on", "off", "all"), default="all", help="of the tuning list")
     parser.add_argument("--seeds", type=int, nargs="+", help="all that are there, if not given")
     parser.add_argument("--allow-missing", action="store_true", help="for a first look: tables of what is there")
+    parser.add_argument("--show", action="store_true", help="the one table to show, and no others")
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     parser.add_argument(
         "--out", type=Path, help="folder of quality.md and quality.json; that of the scores if not given"
@@ -103,8 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every file, and write both tables."""
     parser = options()
     asked = parser.parse_args(arguments)
-    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the processes inherit it
-        os.environ[pool] = "1"
+    one_thread_each()
     try:
         data = data_folder(asked.data)
         configs = asked.configs or sorted(path.parent.name for path in asked.scores.glob("*/config.json"))
@@ -127,16 +137,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unreadable = [each for each in found if isinstance(each, str)]
     if unreadable or not found:
         sys.exit(f"{len(unreadable)} files of {len(found)} cannot be read:\n" + "\n".join(unreadable))
-    figures = [figures_of(*each) for each in groups(each for each in found if isinstance(each, Measured)).items()]
+    found_all = [each for each in found if isinstance(each, Measured)]
+    figures = [figures_of(*each) for each in groups(found_all).items()]
+    compared = pairs(found_all)
     out = asked.out or asked.scores
     out.mkdir(parents=True, exist_ok=True)
-    text = markdown(figures)
+    text = show(figures) if asked.show else markdown(figures) + "\n" + beside_ours(compared)
     if missing:
-        text = f"**{len(missing)} of {len(files)} series are missing: no result.**\n\n{text}"
-    (out / "quality.md").write_text(text, "utf-8")
-    whole = {"missing": missing, "means": means_of_sets(figures), "figures": figures}
+        text = (
+            f"**{len(missing)} of {len(files)} series are missing: no result.** {_by_config(missing, files)}\n\n{text}"
+        )
+    (out / ("show.md" if asked.show else "quality.md")).write_text(text, "utf-8")
+    whole = {"missing": missing, "means": means_of_sets(figures), "figures": figures, "pairs": compared}
     (out / "quality.json").write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
     print(text)
+
+
+def _by_config(missing: Sequence[str], files: Sequence[tuple[str, Entry, Path]]) -> str:
+    """How many of whose, in words."""
+    lacking = Counter(config for config, _, file in files if str(file) in set(missing))
+    return ", ".join(f"{config} {number}" for config, number in sorted(lacking.items())) + "."
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What is measured of scored series beside `pipeline.evaluation`: rates, events, the scores of data sets' authors.
 
 T rows of one series in order of time. `labels` (T,) is 1 where a row is anomalous; an event is a run of such rows.
-Where a threshold is chosen on the labels, in hindsight, its docstring says so: such a figure is no promise to an
-operator.
 """
 
 from __future__ import annotations
@@ -13,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluation.quality import events
+from pipeline.evaluation.quality import delays, events
 from pipeline.records import Flags, Floats
 
 Labels = npt.NDArray[np.uint8]
 
 FAR_FROM_LABEL = 100  # rows: a row as near to a label may belong to its event
 NORMAL_ROWS_PER_ALARM = 10  # a series is judged by itself where its normal rows hold so many nominal false alarms
-SKAB_FALSE_ALARMS = 0.136  # share of normal rows
 
 
 def ranks(score: Floats, scored: Flags) -> Floats:
@@ -53,13 +50,10 @@ def alarms(labels: Labels, scored: Flags, exceeds: Flags, begin: int = 0) -> Ala
     normal = far_from_labels(labels) & scored
     normal[:begin] = False
     first, last = events(labels.astype(bool))
-    rows = np.append(np.flatnonzero(exceeds), len(exceeds))
-    hit = rows[np.searchsorted(rows, first)]
-    found = hit < last
     return Alarms(
         int(normal.sum()),
         int((exceeds & normal).sum()),
-        tuple((hit - first)[found].tolist()),
+        tuple(delays(labels.astype(bool), exceeds).tolist()),
         tuple((last - first).tolist()),
     )
 
@@ -115,25 +109,10 @@ def episodes(labels: Labels, alert: Flags) -> int:
     return int((begins & far_from_labels(labels)).sum())
 
 
-def best_f1(labels: Labels, score: Floats, false_alarms: float = 1.0) -> float:
-    """The best F1 of rows over all thresholds, in hindsight, with at most this share of normal rows above it.
-
-    No point adjustment. 0 where no threshold keeps the share.
-    """
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(labels[order].astype(np.int64))
-    above = np.arange(1, len(score) + 1)
-    ends = np.append(np.diff(score[order]) != 0, True)  # a threshold takes all equal scores or none
-    positive = int(hits[-1])
-    kept = ends & (above - hits <= false_alarms * (len(score) - positive))
-    f1 = 2 * hits / (above + positive)
-    return float(f1[kept].max()) if kept.any() else 0.0
-
-
-def whole_file(labels: Labels, score: Floats, scored: Flags, train_rows: int) -> tuple[Floats, Flags]:
-    """Scores and labels with train before them, unscored: `nab_score` takes whole files, and cuts probation itself."""
-    before = np.full(train_rows, np.nan)
+def whole_file(labels: Labels, handed: Floats, train_rows: int) -> tuple[Floats, Flags]:
+    """Scores (P, T) and labels (T,) with train before them, unscored: `nab_score` wants whole files."""
+    before = np.full((len(handed), train_rows), np.nan)
     return (
-        np.concatenate((before, np.where(scored, score, np.nan))),
+        np.concatenate((before, handed), axis=1),
         np.concatenate((np.zeros(train_rows, bool), labels.astype(bool))),
     )

@@ -1,7 +1,7 @@
 """Scores of every series to disk, from which `figures` makes tables.
 
 .venv/bin/python -m tests.bench.quality.run --out SCORES [--datasets ucr nab] [--list off] [--mode tsb] [--seeds 0 1 2]
-    [--detector ridge_ar] [--config wide --set hidden=128]
+    [--detector ridge_ar] [--config fast --set profile=fast]
 
 Each series is fitted and scored in a process of one thread. A series whose scores are there is skipped, so an
 interrupted run goes on where it was; scores of another code or other settings under one name are refused.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,11 +25,14 @@ from threadpoolctl import threadpool_limits
 from pipeline.cli.console import progress
 from pipeline.detector.fit_settings import FitSettings
 from tests.bench.quality.cases import STRICT, TSB, Entry, data_folder, entries
+from tests.bench.quality.peers import PEERS, check_installed
+from tests.bench.quality.processes import one_thread_each
 from tests.bench.quality.scoring import BASELINES, OURS, file_of, load, score_entry, settings_for, write
 
 ROOT = Path(__file__).parents[3]
 DECIDES_A_SCORE = ("models", "pipeline/detector", "pipeline/monitor", "pipeline/training", "pipeline/records.py")
 DECIDES_A_BASELINE = ("pipeline/evaluation/baselines.py", "tests/bench/quality/scoring.py")
+DECIDES_A_PEER = ("tests/bench/quality/peers.py",)
 HEADLINE = tuple(name for name in STRICT if name != "asd")
 
 
@@ -46,8 +48,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--channels", choices=("value", "all"), default="value", help="of smap and msl")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
-    parser.add_argument("--detector", choices=(OURS, *BASELINES), default=OURS)
-    parser.add_argument("--config", help="name of the scores; that of the detector if not given")
+    parser.add_argument("--detector", choices=(OURS, *BASELINES, *PEERS), default=OURS)
+    parser.add_argument("--config", help="name of the scores; else the detector's")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="fields of FitSettings to change")
     parser.add_argument("--shortest-first", action="store_true", help="else the longest: the pool ends together")
     return parser
@@ -57,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Score what is missing; exit with 1 and the names where a series failed."""
     parser = options()
     asked = parser.parse_args(arguments)
-    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # the processes inherit it
-        os.environ[pool] = "1"
+    one_thread_each()
     try:
+        if asked.detector in PEERS:
+            check_installed(asked.detector)
         data, found = chosen(asked)
         folder = asked.out / (asked.config or asked.detector)
         settings_for(asked.set)
@@ -104,12 +107,13 @@ def chosen(asked: argparse.Namespace) -> tuple[Path, list[Entry]]:
 
 def keep_config(folder: Path, asked: argparse.Namespace) -> None:
     """Write what the scores in this folder are made with, or ValueError where those there were made otherwise."""
+    decides = DECIDES_A_SCORE if asked.detector == OURS else DECIDES_A_BASELINE
     config = {
         "detector": asked.detector,
         "changed": sorted(asked.set),
         "settings": described(settings_for(asked.set)),
         "channels": asked.channels,
-        "code": code_digest(DECIDES_A_SCORE if asked.detector == OURS else DECIDES_A_BASELINE),
+        "code": code_digest(DECIDES_A_PEER if asked.detector in PEERS else decides),
     }
     file = folder / "config.json"
     if file.exists():
@@ -153,7 +157,7 @@ def score_one(folder: Path, entry: Entry, detector: str, settings: FitSettings) 
         write(file_of(folder, entry, settings.seed), scored)
     except Exception:  # noqa: BLE001 - the other series go on; this one is named at the end, and the run fails
         return name, 0.0, traceback.format_exc()
-    return name, scored.about["fit_seconds"] + scored.about["score_seconds"], ""
+    return name, (scored.about["fit_seconds"] or 0.0) + scored.about["score_seconds"], ""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,36 @@ import numpy.typing as npt
 
 from pipeline.detector.detector import Detector
 from pipeline.detector.fit_settings import FitSettings
-from pipeline.evaluation import baselines
+from pipeline.evaluation.baselines import BASELINES, isolation_forest, random_scores
 from pipeline.monitor.decision import Decision, no_bars
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
-from pipeline.records import Flags, Floats, Scores
+from pipeline.records import Flags, Scores
 from pipeline.training.fit import fitting
 from pipeline.training.loop import one_thread
 from tests.bench.quality.cases import Case, Entry, read, readings_of
+from tests.bench.quality.peers import PEERS, peer_scores
 
 RATES = (1e-2, 1e-3, 1e-4)  # nominal, per reading
+PROMISES = tuple(10.0**-decades for decades in np.arange(1.5, 4.01, 0.125))  # nominal rates that are swept for NAB
 PROMISE = 1e-3  # of the monitor's own policy; the others are asked what if
 OURS = "plumbline"
-BASELINES: dict[str, Callable[[Floats, Floats, int], Floats]] = {
-    "random": lambda _, test, seed: np.random.default_rng(seed).random(len(test)),
-    "isolation_forest": baselines.isolation_forest,
-    "ridge_ar": lambda train, test, _: baselines.ridge_ar(train, test),
-}
+DRAWING = {"random": random_scores, "isolation_forest": isolation_forest}  # the baselines that a seed changes
+COLUMNS = ("score", "fused", "outcome", "alert", "exceeds", "swept", "labels")
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What was found of one series: T rows of its test part, K nominal rates."""
 
-    score: npt.NDArray[np.float64]  # (T,) decades of rarity, or a baseline's score; 0 where not scored
-    fused: npt.NDArray[np.float64]  # (T,) x; empty of a baseline
-    outcome: npt.NDArray[np.uint8]  # (T,) Outcome; a baseline scores all
-    alert: Flags  # (T,) an incident is open, under the promise of 1e-3; empty of a baseline
-    exceeds: Flags  # (K, T) at each rate of RATES; empty of a baseline
+    score: npt.NDArray[np.float64]  # (T,) decades of rarity, or another's score; 0 where not scored
+    fused: npt.NDArray[np.float64]  # (T,) x; empty of others
+    outcome: npt.NDArray[np.uint8]  # (T,) Outcome; others score all
+    alert: Flags  # (T,) an incident is open, under the promise of 1e-3; empty of others
+    exceeds: Flags  # (K, T) at each rate of RATES; empty of others
+    swept: Flags  # (P, T) the same at each of PROMISES; empty of others
     labels: npt.NDArray[np.uint8]  # (T,)
-    about: dict[str, Any]  # names, seconds of fit and of scoring, period
+    about: dict[str, Any]  # names, processor seconds of fit and of scoring, period
 
     @property
     def scored(self) -> Flags:
@@ -56,21 +55,21 @@ class Scored:
 
 
 def score_entry(entry: Entry, detector: str, settings: FitSettings) -> Scored:
-    """Fit and score one series by ours or by a baseline."""
+    """Fit and score one series by ours, by a baseline or by a peer."""
     case = read(entry)
-    return ours(case, settings) if detector == OURS else baseline(case, detector, settings.seed)
+    return ours(case, settings) if detector == OURS else other(case, detector, settings.seed)
 
 
 def ours(case: Case, settings: FitSettings) -> Scored:
     """Fit a detector in memory and let a monitor observe the test part, as a backtest does."""
     one_thread()
-    begun = time.perf_counter()
+    begun = time.process_time()
     detector = learnt(case, settings)
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     asides = [Policy(FalseAlarms(probability=rate)) for rate in RATES if rate != PROMISE]
     monitor = Monitor(detector, Policy(FalseAlarms(probability=PROMISE)), fresh=case.fresh, what_if=asides)
     scores, _ = monitor.observe(readings_of(case.test))
-    seconds = time.perf_counter() - fitted
+    seconds = time.process_time() - fitted
     exceeds = [scores.exceeds if rate == PROMISE else exceeding(detector, scores, rate) for rate in RATES]
     _check_same(case, monitor, exceeds)
     return Scored(
@@ -79,6 +78,7 @@ def ours(case: Case, settings: FitSettings) -> Scored:
         scores.outcome,
         scores.alert,
         np.stack(exceeds),
+        np.stack([exceeding(detector, scores, rate) for rate in PROMISES]),
         case.labels,
         about(case, OURS, settings.seed)
         | {
@@ -122,13 +122,17 @@ def _check_same(case: Case, monitor: Monitor, exceeds: list[Flags]) -> None:
         raise RuntimeError(f"{case.series}: {found} rows exceed at the other rates, the monitor counted {counted}")
 
 
-def baseline(case: Case, name: str, seed: int) -> Scored:
-    """Scores of a simple detector; rows that it cannot score yet have its lowest."""
+def other(case: Case, name: str, seed: int) -> Scored:
+    """Scores of a baseline or a peer; rows that it cannot score yet have its lowest."""
     train = np.where(case.train.missing, np.nan, case.train.values)
     test = np.where(case.test.missing, np.nan, case.test.values)
-    begun = time.perf_counter()
-    score = BASELINES[name](train, test, seed)
-    seconds = time.perf_counter() - begun
+    if name in PEERS:
+        score, fitting_seconds, seconds = peer_scores(PEERS[name][0], train, test, seed)
+        spent = {"fit_seconds": fitting_seconds, "score_seconds": seconds}
+    else:
+        begun = time.process_time()
+        score = DRAWING[name](train, test, seed) if name in DRAWING else BASELINES[name](train, test)
+        spent = {"fit_seconds": None, "score_seconds": time.process_time() - begun}  # both in one call
     nothing = np.zeros(0, bool)
     return Scored(
         score,
@@ -136,8 +140,9 @@ def baseline(case: Case, name: str, seed: int) -> Scored:
         np.zeros(len(score), np.uint8),
         nothing,
         nothing,
+        nothing,
         case.labels,
-        about(case, name, seed) | {"fit_seconds": 0.0, "score_seconds": seconds, "period": None},
+        about(case, name, seed) | spent | {"period": None},
     )
 
 
@@ -165,7 +170,7 @@ def write(file: Path, scored: Scored) -> None:
     """The scores of a series on disk, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.{os.getpid()}.new")
-    columns = {name: getattr(scored, name) for name in ("score", "fused", "outcome", "alert", "exceeds", "labels")}
+    columns = {name: getattr(scored, name) for name in COLUMNS}
     with beside.open("wb") as out:
         np.savez_compressed(out, about=np.array(json.dumps(scored.about)), **columns)
     beside.replace(file)

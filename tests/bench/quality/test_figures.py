@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.bench.quality.cases import entries
-from tests.bench.quality.figures import main
-from tests.bench.quality.scoring import file_of, score_entry, settings_for, write
+from tests.bench.quality.figures import main, rows_of
+from tests.bench.quality.scoring import file_of, load, score_entry, settings_for, write
 
 
 @pytest.fixture
@@ -59,7 +61,37 @@ def test_a_first_look_says_that_it_is_no_result(folders):
     next((folders[1] / "ridge_ar").rglob("valve1__1.npz")).unlink()
     main(options(folders, "--allow-missing"))
 
-    assert "1 of 2 series are missing: no result" in (folders[1] / "quality.md").read_text()
+    assert "1 of 2 series are missing: no result.** ridge_ar 1." in (folders[1] / "quality.md").read_text()
+
+
+def test_the_one_table_stands_alone_in_a_file_of_its_own(folders, capsys):
+    main(options(folders, "--show"))
+
+    assert (folders[1] / "show.md").read_text() + "\n" == capsys.readouterr().out
+    assert "ridge AR, the gate" in (folders[1] / "show.md").read_text()
+    assert not (folders[1] / "quality.md").exists()
+
+
+def test_another_configuration_stands_beside_ours_on_the_same_series(folders):
+    (folders[1] / "ridge_ar").rename(folders[1] / "plumbline")
+    shutil.copytree(folders[1] / "plumbline", folders[1] / "fast")
+    main(options(folders))
+
+    assert (
+        "| on | strict | skab | fast | 2 |" in (folders[1] / "quality.md").read_text().split("## Beside plumbline")[1]
+    )
+
+
+def test_nab_is_handed_what_exceeds_at_each_promise_and_of_a_detector_without_a_bar_its_score(folders):
+    entry = replace(entries(folders[0], "skab")[0], dataset="nab")
+    scored = load(file_of(folders[1] / "ridge_ar", replace(entry, dataset="skab"), 0))
+    swept = np.arange(300) == np.array([[250], [260]])
+    ours, label = rows_of(entry, replace(scored, swept=swept), scored.score)
+    theirs, _ = rows_of(entry, scored, scored.score)
+
+    assert ours.shape == (2, len(label)) == (2, 700)
+    assert np.argwhere(~np.isnan(ours)).tolist() == [[0, 650], [1, 660]]
+    np.testing.assert_array_equal(theirs[0, 400:], scored.score)
 
 
 def test_a_configuration_that_was_never_run_is_refused(folders):

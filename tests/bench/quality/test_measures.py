@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.nab import nab_score
-from tests.bench.quality.measures import Alarms, alarm_figures, alarms, best_f1, far_from_labels, ranks, whole_file
+from tests.bench.quality.measures import Alarms, alarm_figures, alarms, far_from_labels, ranks, whole_file
 
 
 def labelled(rows, *spans):
@@ -52,21 +52,10 @@ def test_only_series_with_enough_normal_rows_are_judged_by_themselves():
     assert figures.chance == pytest.approx(1 - (1 - 86 / 40_500) ** 10)
 
 
-def test_best_f1_is_that_of_a_plain_sweep(rng):
-    labels, score = (rng.random(300) < 0.2).astype(np.uint8), np.round(rng.random(300), 1)
-    for share in (1.0, 0.136, 0.05):
-        plain = [0.0]
-        for threshold in np.unique(score):
-            above = score >= threshold
-            if (above & (labels == 0)).sum() <= share * (labels == 0).sum():
-                plain.append(2 * (above & (labels == 1)).sum() / (above.sum() + labels.sum()))
-
-        assert best_f1(labels, score, share) == pytest.approx(max(plain))
-
-
 def test_train_is_the_probation_of_a_whole_file_and_nothing_is_cut_twice():
     labels, score = labelled(850, (0, 50), (300, 400)), np.zeros(850)
     score[[0, 300]] = 1.0
-    found = nab_score([whole_file(labels, score, np.ones(850, bool), 150)])
+    (handed,), whole = whole_file(labels, score[None], 150)
+    found = nab_score([(handed, whole)])
 
     assert (found.score, found.windows) == (pytest.approx(100.0), 2)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.bench.quality.processes import POOLS
 from tests.bench.quality.run import main
 
 
 @pytest.fixture(autouse=True)
 def environment_as_before(monkeypatch):
     """`main` sets how many threads its processes have."""
-    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for pool in POOLS:
         monkeypatch.setenv(pool, "1")
 
 
@@ -82,3 +84,12 @@ def test_a_series_that_there_is_not_is_refused(data, capsys):
         main(options(data, "--series", "kettle"))
 
     assert "--series kettle: not among the 2 series of skab" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("rrcf") is not None, reason="this is the environment of the peers")
+def test_a_peer_is_refused_with_the_name_of_its_environment(data, capsys):
+    with pytest.raises(SystemExit):
+        main(options(data, "--detector", "rrcf"))
+
+    assert "rrcf needs rrcf, which is not here" in capsys.readouterr().err
+    assert not (data.parent / "scores").exists()

@@ -12,7 +12,19 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.training.history import History
 from tests.bench.quality.cases import Case, readings_of
-from tests.bench.quality.scoring import RATES, baseline, exceeding, learnt, load, ours, settings_for, write
+from tests.bench.quality.scoring import (
+    BASELINES,
+    COLUMNS,
+    PROMISES,
+    RATES,
+    exceeding,
+    learnt,
+    load,
+    other,
+    ours,
+    settings_for,
+    write,
+)
 
 SETTINGS = FitSettings(hidden=8, steps=40, evaluate_every=20, warm_up=24, device="cpu")
 
@@ -57,7 +69,7 @@ def test_scores_come_back_as_they_were_written(scored, tmp_path):
     back = load(tmp_path / "deep" / "a.npz")
 
     assert back.about == scored.about
-    for name in ("score", "fused", "outcome", "alert", "exceeds", "labels"):
+    for name in COLUMNS:
         np.testing.assert_array_equal(getattr(back, name), getattr(scored, name))
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.npz"]
 
@@ -71,13 +83,29 @@ def test_a_torn_file_or_none_is_scored_again(scored, tmp_path):
     assert load(tmp_path / "b.npz") is None
 
 
-def test_a_baseline_scores_every_row(small):
-    for name in ("ridge_ar", "random"):
-        found = baseline(small, name, 0)
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_scores_every_row(small, name):
+    found = other(small, name, 0)
 
-        assert found.scored.all()
-        assert len(found.score) == 900
-        assert found.exceeds.size == 0
+    assert found.scored.all()
+    assert len(found.score) == 900
+    assert found.exceeds.size == found.swept.size == 0
+    assert found.about["fit_seconds"] is None
+
+
+def test_only_baselines_that_draw_follow_the_seed(small):
+    moved = [name for name in BASELINES if (other(small, name, 0).score != other(small, name, 1).score).any()]
+
+    assert moved == ["random", "isolation_forest"]
+
+
+def test_the_sweep_is_over_promises_each_with_the_monitors_own_bar(small, scored):
+    detector = learnt(small, SETTINGS)
+    for index, rate in enumerate(PROMISES):
+        scores, _ = Monitor(detector, Policy(FalseAlarms(probability=rate))).observe(readings_of(small.test))
+
+        np.testing.assert_array_equal(scored.swept[index], scores.exceeds)
+    assert scored.swept[0].sum() > scored.swept[-1].sum() > 0
 
 
 def test_settings_are_changed_by_key_and_value():

@@ -11,7 +11,9 @@ from tests.bench.quality.measures import Alarms
 from tests.bench.quality.tables import Measured, figures_of, groups, interval, markdown, means_of_sets
 
 CALM = (Alarms(20_000, 100, (3,), (10,)), Alarms(20_000, 10, (4,), (10,)), Alarms(20_000, 0, (), (10,)))
-ONE = Measured("plumbline", "strict", "ucr", "a", True, 0, 0.5, 0.4, 0.0, CALM, 2, True, None, 8, None, 1.0)
+ONE = Measured(
+    "plumbline", "strict", "ucr", "a", True, 0, 0.5, 0.4, 0.0, CALM, 2, True, None, 8, None, (2.0, 1.0), (1000, 4000)
+)
 
 
 def figures(*measured):
@@ -47,6 +49,33 @@ def test_alarms_and_delays_are_told_at_every_rate():
     assert found["alarms"]["0.01"]["ratio"] == pytest.approx(0.5)
     assert found["delay_periods"]["mean"] == 0.5  # 4 rows of a period of 8
     assert found["episodes_per_10000"]["mean"] == pytest.approx(1.0)
+
+
+def test_seconds_are_told_per_thousand_readings():
+    (found,) = figures(ONE, replace(ONE, series="b", seconds=(4.0, 7.0), readings=(500, 0)))
+
+    assert found["fit_seconds_per_1000"] == pytest.approx(1000 * 6 / 1500)
+    assert found["score_seconds_per_1000"] == pytest.approx(2.0)
+    assert "| on | strict | ucr | plumbline | 4.0000 | 2.0000 |" in markdown([found])
+
+
+def test_a_fit_that_is_not_apart_has_no_seconds_of_its_own():
+    (found,) = figures(replace(ONE, config="ridge_ar", seconds=(None, 1.0)))
+
+    assert found["fit_seconds_per_1000"] is None
+    assert "| on | strict | ucr | ridge_ar | - | 0.2500 |" in markdown([found])
+
+
+def test_nab_takes_the_promise_that_is_best_for_all_files_together():
+    label = np.isin(np.arange(1000), np.arange(400, 500))
+    rows = [np.where(np.isin(np.arange(1000), found), 1.0, np.nan) for found in ([], [400], [300, 400], [200])]
+    nab = replace(ONE, dataset="nab", top_one=None)
+    (found,) = figures(
+        replace(nab, rows=(np.stack([rows[0], rows[2], rows[1]]), label)),
+        replace(nab, series="b", rows=(np.stack([rows[1], rows[1], rows[3]]), label)),
+    )
+
+    assert found["nab_standard"]["mean"] == pytest.approx(100 * (4 - 0.11) / 4)
 
 
 def test_a_baseline_has_no_alarms():
