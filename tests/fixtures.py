@@ -124,7 +124,7 @@ def unmoved(
     engine = Engine(
         (layer,), np.zeros((hidden, horizon * count), np.float32), np.zeros(horizon * count, np.float32), count
     )
-    smoothed = 2 if sum(channel.role == "sensor" for channel in channels) > 1 else 4
+    smoothed = 2 if sum(channel.role == "sensor" for channel in channels) > 1 else 3
     band = np.array([[-1.0], [1.0]]) * np.ones(count)
     errors = np.linspace(-1.6, 0.5, 199) if sample is None else sample
     parts: dict[str, Any] = {
@@ -135,7 +135,7 @@ def unmoved(
         "period": 64,
         "settings": FitSettings(hidden=hidden, horizon=horizon, warm_up=8),
         "engine": engine,
-        "calibrations": (calibrate(np.ones(count), np.ones(smoothed), band, errors),),
+        "calibrations": (calibrate(np.ones(count), np.ones(1), np.ones(smoothed), band, errors),),
     }
     detector = Detector(**(parts | changes))
     slots = Slots(detector)

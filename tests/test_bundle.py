@@ -82,8 +82,8 @@ def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path)
         (b"", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "is not the manifest of a bundle"),
-        (b'{"format": 9, "files": {}}', "this program reads format 2, the bundle has format 9"),
-        (b'{"format": 2, "files": {}}', "damaged or not ours"),
+        (b'{"format": 9, "files": {}}', "this program reads format 3, the bundle has format 9"),
+        (b'{"format": 3, "files": {}}', "damaged or not ours"),
     ],
 )
 def test_a_manifest_that_is_not_ours_is_refused(folder, content, said):
@@ -136,6 +136,7 @@ def test_a_compressed_array_which_could_grow_without_end_is_refused(folder):
         ("views.past.transition", np.zeros(16), "transition of shape (16,)"),
         ("views.memory.states", np.zeros(16), "states of shape (16,)"),
         ("views.memory.states", np.zeros((4, 3)), "states of shape (4, 3), the past has 16 numbers"),
+        ("views.shape.states", np.zeros((4, 16)), "states of shape (4, 16), the past has 15 numbers"),
         ("views.components.basis", np.zeros(7), "components have shape (7,)"),
         ("views.components.common", np.zeros(7), "components have shape"),
     ],

@@ -127,7 +127,7 @@ def streams(p: float, seed: int) -> tuple[Floats, Flags, Floats, Floats, Floats,
     T, S = int(max(10 / p, 10_000)), COLUMNS * len(KINDS)
     x = np.concatenate([kind(rng, (T, COLUMNS)) for kind in KINDS.values()], axis=1)
     sizes = np.repeat([34 if "34" in name else 2000 for name in KINDS], COLUMNS)
-    fitted = [calibrate(*[np.ones(1)] * 2, np.ones((2, 1)), errors(rng, (n, 1))[:, 0]) for n in sizes]
+    fitted = [calibrate(*[np.ones(1)] * 3, np.ones((2, 1)), errors(rng, (n, 1))[:, 0]) for n in sizes]
     start = np.array([calibration.start_of_bar(p) for calibration in fitted])
     events = np.zeros((T, S), bool)
     heights = np.resize(HEIGHTS, S)
@@ -185,7 +185,7 @@ def recorded(folder: Path, p: float) -> None:
         streams_.append(x)
         labels.append(taken["label"][scored].astype(bool) if "label" in taken else np.zeros(len(x), bool))
         sample = taken.get("calibration", x[: len(x) // 5])
-        fitted.append(calibrate(np.ones(1), np.ones(1), np.ones((2, 1)), sample))
+        fitted.append(calibrate(*[np.ones(1)] * 3, np.ones((2, 1)), sample))
     side_by_side = np.full((max(map(len, streams_)), len(streams_)), -np.inf)  # below every bar after its end
     for column, x in enumerate(streams_):
         side_by_side[: len(x), column] = x

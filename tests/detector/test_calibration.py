@@ -16,7 +16,7 @@ BAND = np.zeros((2, 1))
 
 
 def calibration(values):
-    return calibrate(ONE, ONE, BAND, np.array(values, dtype=float))
+    return calibrate(ONE, ONE, ONE, BAND, np.array(values, dtype=float))
 
 
 def score(values, *x):

@@ -7,17 +7,31 @@ import pytest
 
 from pipeline.detector.detector import LookingBack
 from pipeline.detector.past import Past, Recalled
-from pipeline.detector.views import Components, Level, Memory, Prediction, errors_of, owners, prediction_error, spans_of
+from pipeline.detector.views import (
+    Components,
+    Level,
+    Memory,
+    Prediction,
+    errors_of,
+    owners,
+    prediction_error,
+    shapes,
+    spans_of,
+)
 from tests.fixtures import unmoved
 
-NOTHING = Recalled(np.zeros((2, 0)), np.zeros((2, 0)), np.zeros(2, bool))
+NOWHERE = np.zeros((2, 0))
+NOTHING = Recalled(NOWHERE, NOWHERE, np.zeros(2, bool), NOWHERE, np.zeros(2, bool))
 HERE = np.ones((2, 1), bool)
+LINE = Past(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 4, 0)
+ORIGIN, WHOLE = np.zeros((2, 2)), Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2))
 
 
-def recalled(states, window=None, full=True):
+def recalled(states, window=None, full=True, earlier=None):
     states = np.array(states, float)
     window = np.zeros((len(states), 0)) if window is None else np.array(window, float)
-    return Recalled(states, window, np.full(len(states), full))
+    earlier = np.zeros((len(states), 0)) if earlier is None else np.array(earlier, float)
+    return Recalled(states, window, np.full(len(states), full), earlier, np.full(len(states), full))
 
 
 def test_the_prediction_errs_by_the_mean_square_in_units_of_what_is_common():
@@ -48,6 +62,23 @@ def test_a_memory_of_fewer_states_than_neighbours_errs_by_those_there_are():
     assert Memory(np.array([[3.0, 4.0]])).error(HERE, HERE, recalled([[0.0, 0.0]])).tolist() == [5.0]
 
 
+def test_shapes_are_remembered_without_their_level():
+    remembered = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [100.0, 0.0]])
+    at_any_level = recalled([[7.0, 0.0, 0.0], [-7.0, 3.0, 4.0]])
+
+    expected = Memory(remembered).error(HERE, HERE, recalled([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_array_equal(shapes(remembered).error(HERE, HERE, at_any_level), expected)
+
+
+def test_a_reading_belongs_to_the_region_of_the_shape_that_came_before_it():
+    back = LookingBack(LINE, Memory(np.zeros((1, 2))), WHOLE, shapes(np.array([[0.0], [4.0], [9.0]])))
+    seen = recalled([[0.0, 9.0]] * 3, earlier=[[5.0, 3.9], [-5.0, -1.0], [0.0, 8.0]])
+
+    assert back.region(seen).tolist() == [1, 0, 2]
+    assert back.region(replace(seen, earlier_full=np.array([True, False, True]))).tolist() == [1, 3, 2]
+    assert replace(back, shape=None).region(seen).tolist() == [0, 0, 0]
+
+
 def test_the_components_err_by_what_lies_outside_them_in_units_of_what_is_common():
     components = Components(np.array([1.0, 0.0]), np.array([[1.0], [0.0]]), np.array([1.0, 4.0]))
 
@@ -67,8 +98,8 @@ def test_a_view_that_looks_back_says_nothing_before_its_past_is_full():
     assert Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2)).error(HERE, HERE, early).tolist() == [0.0]
 
 
-@pytest.mark.parametrize(("period", "expected"), [(25, (5, 25)), (8, (5, 8)), (128, (5, 128)), (256, (5, 128))])
-def test_the_prediction_is_smoothed_over_five_readings_and_a_period_of_at_most_128(period, expected):
+@pytest.mark.parametrize(("period", "expected"), [(25, (25,)), (8, (8,)), (128, (128,)), (256, (128,))])
+def test_the_prediction_is_smoothed_over_a_period_of_at_most_128_readings(period, expected):
     assert Prediction(many=False).spans(period) == expected
     assert Prediction(many=True).spans(period) == (5, 20)
 
@@ -79,16 +110,19 @@ def test_only_a_detector_of_one_scored_channel_has_the_level():
 
 
 def test_what_was_learnt_of_the_past_is_looked_at_after_the_prediction():
-    past = Past(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 4, 0)
     components = Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4))
-    detector = replace(unmoved(), looking_back=LookingBack(past, Memory(np.zeros((2, 4))), components))
+    many = replace(unmoved(), looking_back=LookingBack(LINE, Memory(np.zeros((2, 4))), components))
+    one = replace(
+        unmoved(unmoved().channels[:1]), looking_back=LookingBack(LINE, Memory(ORIGIN), WHOLE, shapes(ORIGIN[:, 1:]))
+    )
 
-    assert [view.name for view in detector.views] == ["prediction", "memory", "components"]
+    assert [view.name for view in many.views] == ["prediction", "memory", "components"]
+    assert [view.name for view in one.views] == ["prediction", "level", "memory", "shape", "components"]
 
 
 def test_every_smoothed_error_has_its_view_and_its_span():
     views = (Prediction(many=False), Level())
 
-    assert spans_of(views, 25) == (5, 25, 1, 25)
-    assert owners(views).tolist() == [0, 0, 1, 1]
-    assert errors_of(owners(views), np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 4.0, 3.0, 3.0]]
+    assert spans_of(views, 25) == (25, 1, 25)
+    assert owners(views).tolist() == [0, 1, 1]
+    assert errors_of(owners(views), np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 3.0, 3.0]]

@@ -75,7 +75,8 @@ class Taken:
     z: list[float] = field(default_factory=list)
     forecast: list[float] | None = None
     there: list[bool] = field(default_factory=list)  # scored and not missing
-    further: list[float] = field(default_factory=list)  # errors of the memory and the components
+    further: list[float] = field(default_factory=list)  # errors of the memory, the shapes and the components
+    region: int = 0  # of the past that it came after
     begins: bool = False  # the first with a forecast since a reset
     reset: bool = False
 
@@ -86,6 +87,7 @@ class Looking:
     def __init__(self, detector: Detector) -> None:
         past, back = detector.past, detector.looking_back
         self.memory, self.components = back.memory.states.tolist(), back.components
+        self.shapes = back.shape.states.tolist() if back.shape else []
         self.reach, self.window = past.reach, past.window
         self.order, self.channels = past.order, int(detector.scored.sum())
         self.held, self.entered = legendre(self.reach, self.order)
@@ -104,11 +106,13 @@ class Looking:
         self.recent.append(z[0])
 
     def errors(self, since: int) -> list[float]:
-        """Of the memory and of the components, with `since` readings since a reset."""
+        """Of the memory, the shapes and the components, with `since` readings since a reset."""
         if since < max(self.reach, self.window):
-            return [0.0, 0.0]
+            return [0.0] * (3 if self.shapes else 2)
         state = [number for each in self.states for number in each]
-        nearest = sorted(math.dist(state, known) for known in self.memory)[:3]
+        remembered = [sorted(math.dist(state, known) for known in self.memory)[:3]]
+        if self.shapes:
+            remembered.append(sorted(math.dist(state[1:], known) for known in self.shapes)[:3])
         past = self.recent[-self.window :] if self.window else state
         off = [p - m for p, m in zip(past, self.components.mean.tolist(), strict=True)]
         basis = self.components.basis.tolist()
@@ -117,7 +121,15 @@ class Looking:
             o - math.fsum(a * b for a, b in zip(along, row, strict=True)) for o, row in zip(off, basis, strict=True)
         ]
         squares = [o * o / c for o, c in zip(outside, self.components.common.tolist(), strict=True)]
-        return [math.fsum(nearest) / len(nearest), math.fsum(squares) / len(squares)]
+        near = [math.fsum(nearest) / len(nearest) for nearest in remembered]
+        return [*near, math.fsum(squares) / len(squares)]
+
+    def region(self, since: int) -> int:
+        """The nearest shape, with `since` readings since a reset; their number where the past is not full."""
+        if since < max(self.reach, self.window):
+            return len(self.shapes)
+        distances = [math.dist(self.states[0][1:], known) for known in self.shapes]
+        return distances.index(min(distances)) if distances else 0
 
 
 def legendre(reach: int, order: int) -> tuple[list[list[float]], list[float]]:
@@ -180,10 +192,11 @@ class Tracking:
             z.append(min(max(own if value is None else (value - mean) / deviation, -10.0), 10.0))
         there = [scored and v is not None for v, scored in zip(values, self.scored, strict=True)]
         outcome = "SCORED" if self.since >= self.warm_up else "WARMING"
+        region = self.looking.region(self.since) if self.looking else 0
         self.forecast = self.step_on(z, at)
         self.since += 1
         further = self.looking.errors(self.since) if self.looking else []
-        taken = Taken(outcome, z, known, there, further, self.since == 2, reset)
+        taken = Taken(outcome, z, known, there, further, region, self.since == 2, reset)
         if 0 < len(self.gathered) < SETTLED:
             self.gather(values)
         return taken
@@ -228,6 +241,7 @@ class Normal:
     """What the calibration part says."""
 
     channel_scale: list[float]
+    regional: list[float]  # how many times the usual in each region of the past
     high: list[float]  # the 99 % quantile of each smoothed error
     sample: list[float]  # x, ascending
     band: list[tuple[float, float]]
@@ -249,27 +263,27 @@ def quantile(numbers: Sequence[float], share: float) -> float:
 
 
 class Errors:
-    """The smoothed errors: prediction, |z| where one channel is scored, memory, components; and x, made of them."""
+    """The smoothed errors and x of them: prediction, |z| and shapes where one channel is scored, memory, components."""
 
     def __init__(self, scored: Sequence[bool], period: int) -> None:
         self.many = sum(scored) > 1
-        self.spans = [5, 20] if self.many else [5, min(period, 128), 1, min(period, 128)]
+        self.spans = [5, 20] if self.many else [min(period, 128), 1, min(period, 128)]
         self.smoothed: list[float] | None = None
         self.habit: list[float] = []
         self.levels: list[float] = []  # of the last reading, as far as they are beyond the habit of their view
 
-    def take(self, taken: Taken, channel_scale: Sequence[float]) -> list[float] | None:
+    def take(self, taken: Taken, channel_scale: Sequence[float], regional: Sequence[float]) -> list[float] | None:
         """The smoothed errors after this reading; None where it has no forecast."""
         if taken.forecast is None:
             return None
         weighted = [
-            (z - f) ** 2 / s
+            (z - f) ** 2 / s / regional[taken.region]
             for z, f, s, there in zip(taken.z, taken.forecast, channel_scale, taken.there, strict=True)
             if there
         ]
         own = [abs(z) for z, there in zip(taken.z, taken.there, strict=True) if there]
         prediction, level = math.fsum(weighted) / len(weighted), math.fsum(own) / len(own)
-        errors = [prediction] * 2 + ([] if self.many else [level] * 2) + taken.further
+        errors = ([prediction] * 2 if self.many else [prediction, level, level]) + taken.further
         spans = self.spans + [1] * len(taken.further)
         if self.smoothed is None or taken.begins:
             self.smoothed = errors
@@ -285,8 +299,10 @@ class Errors:
         Where many channels are scored, .6 of the view's habit, an EWMA of span 1,000, is taken off before.
         """
         level = softened(smoothed, high)
-        paired = 2 if self.many else 4
-        views = [(level[k] + level[k + 1]) / 2 for k in range(0, paired, 2)] + level[paired:]
+        if self.many:
+            views = [(level[0] + level[1]) / 2, *level[2:]]
+        else:
+            views = [level[0], (level[1] + level[2]) / 2, *level[3:]]
         if self.many:
             habit = self.habit or [0.0] * len(views)
             self.habit = [h + 2 / 1001 * (v - h) for h, v in zip(habit, views, strict=True)]
@@ -325,8 +341,10 @@ def decades(x: float, sample: Sequence[float], tail: float) -> float:
     return low + (x - below) / (above - below) * (high - low)
 
 
-def calibrated(tracking: Tracking, history: Sequence[tuple[int, Values]], begin: int, period: int) -> Normal:
-    """What the rows from `begin` on say of a history that is run from its first row."""
+def calibrated(
+    tracking: Tracking, history: Sequence[tuple[int, Values]], fit_end: int, begin: int, period: int
+) -> Normal:
+    """What the rows from `begin` on say of a history that is run from its first row, and those before `fit_end`."""
     scored = tracking.scored
     taken = [tracking.take(at, values) for at, values in history]
     kept = [row >= begin and each.outcome == "SCORED" for row, each in enumerate(taken)]
@@ -339,13 +357,30 @@ def calibrated(tracking: Tracking, history: Sequence[tuple[int, Values]], begin:
     typical = quantile([m for m, s in zip(means, scored, strict=True) if s], 0.5)
     floor = max(typical / 10, 1e-6)
     scale = [max(m, floor) if s else 1.0 for m, s in zip(means, scored, strict=True)]
+    learnt = [each for row, each in enumerate(taken) if row < fit_end and each.outcome == "SCORED"]
+    regional = regions_of(tracking, learnt)
     errors = Errors(scored, period)
-    smoothed = [errors.take(each, scale) for each in taken]
+    smoothed = [errors.take(each, scale, regional) for each in taken]
     mine = [each for each, keep in zip(smoothed, kept, strict=True) if keep]
     high = [quantile([each[k] for each in mine], 0.99) for k in range(len(mine[0]))]
     band = [(quantile(c, 0.005), quantile(c, 0.995)) if c else (0.0, 0.0) for c in residuals]
     said = [None if each is None else errors.fused(each, high) for each in smoothed]
-    return Normal(scale, high, sorted(x for x, keep in zip(said, kept, strict=True) if keep), band)
+    return Normal(scale, regional, high, sorted(x for x, keep in zip(said, kept, strict=True) if keep), band)
+
+
+def regions_of(tracking: Tracking, learnt: Sequence[Taken]) -> list[float]:
+    """The mean squared residual of the fit part in each region, in units of that of all; 20 usual ones are put in."""
+    count = len(tracking.looking.shapes)
+    squares = [
+        math.fsum((z - f) ** 2 for z, f, t in zip(each.z, each.forecast, each.there, strict=True) if t)
+        / sum(each.there)
+        for each in learnt
+    ]
+    usual, regional = math.fsum(squares) / len(squares), []
+    for region in range(count):
+        mine = [square for square, each in zip(squares, learnt, strict=True) if each.region == region]
+        regional.append(max((math.fsum(mine) / usual + 20) / (len(mine) + 20), 0.05))
+    return [*regional, 1.0]
 
 
 @dataclass
@@ -429,7 +464,7 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
         taken = tracking.take(at, values)
         if taken.reset:
             judging.close(at, "gap")
-        smoothed = errors.take(taken, normal.channel_scale)
+        smoothed = errors.take(taken, normal.channel_scale, normal.regional)
         x = None if smoothed is None else errors.fused(smoothed, normal.high)
         if taken.outcome != "SCORED":
             said.append(Said(taken.outcome, alert=judging.open is not None))
@@ -437,7 +472,8 @@ def said_of(tracking: Tracking, errors: Errors, judging: Judging, rows: Sequence
         bar_x = judging.bar
         score, bar, exceeds = judging.take(at, x)
         commons = [
-            abs(z - f) / math.sqrt(s) for z, f, s in zip(taken.z, taken.forecast, normal.channel_scale, strict=True)
+            abs(z - f) / math.sqrt(s * normal.regional[taken.region])
+            for z, f, s in zip(taken.z, taken.forecast, normal.channel_scale, strict=True)
         ]
         means, deviations = tracking.scaling
         expected = [f * d + m for f, m, d in zip(taken.forecast, means, deviations, strict=True)]

@@ -71,12 +71,12 @@ def plain(detector, history):
     tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
     rows = rows_of(history.at, history.values, history.missing)
     errors = Errors(scored, detector.period)
-    normal = calibrated(tracking, rows, len(rows) * 80 // 100, detector.period)
+    normal = calibrated(tracking, rows, first.stop, len(rows) * 80 // 100, detector.period)
     network = network_of(detector.engine, settings.calendar)
     tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
     errors = Errors(scored, detector.period)
     for at, values in rows:
-        smoothed = errors.take(tracking.take(at, values), normal.channel_scale)
+        smoothed = errors.take(tracking.take(at, values), normal.channel_scale, normal.regional)
         if smoothed is not None:
             errors.fused(smoothed, normal.high)
     return tracking, errors, normal
@@ -94,6 +94,7 @@ def test_calibration_and_scores_are_those_of_the_definitions(kind, request):
 
     (calibration,) = detector.calibrations
     np.testing.assert_allclose(calibration.channel_scale, normal.channel_scale, 1e-4)
+    np.testing.assert_allclose(calibration.regional, normal.regional, 1e-4)
     np.testing.assert_allclose(calibration.high, normal.high, 1e-4)
     np.testing.assert_allclose(calibration.sample, normal.sample, 0, 1e-5)
     np.testing.assert_allclose(
@@ -130,7 +131,9 @@ def test_a_series_never_seen_is_gathered_warmed_and_scored_as_defined(fleet):
     settings, scored = detector.settings, [True]
     tracking = Tracking(network_of(detector.engine), scored, detector.step, warm_up=24, max_gap=settings.max_gap)
     tracking.looking = Looking(detector)
-    normal = Normal(*(list(part) for part in (pooled.channel_scale, pooled.high, pooled.sample)), band=[])
+    normal = Normal(
+        *(list(part) for part in (pooled.channel_scale, pooled.regional, pooled.high, pooled.sample)), band=[]
+    )
     judging = Judging(normal, PROBABILITY, detector.digest, "new")
     said = said_of(tracking, Errors(scored, detector.period), judging, rows_of(later.at, later.values, later.missing))
     scores, alerts = Monitor(detector, POLICY).observe(stream(later))

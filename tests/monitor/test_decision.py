@@ -146,7 +146,7 @@ def test_readings_that_are_not_scored_leave_the_bar_alone():
 
 
 def test_each_series_has_a_bar_and_a_calibration_of_its_own():
-    wide = calibrate(np.ones(2), np.ones(2), np.array([[-1.0] * 2, [1.0] * 2]), np.linspace(0, 5, 100))
+    wide = calibrate(np.ones(2), np.ones(1), np.ones(2), np.array([[-1.0] * 2, [1.0] * 2]), np.linspace(0, 5, 100))
     detector = unmoved()
     detector = replace(detector, calibrations=(*detector.calibrations, wide))
     bars = no_bars()

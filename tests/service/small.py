@@ -52,6 +52,7 @@ def small_detector(seed=0):
     spans = len(spans_of(_bare(engine, ()).views, 20))
     guess = calibrate(
         np.full(channels, 0.02),
+        np.ones(1),
         np.full(spans, 3.0),
         np.array([[-0.5] * channels, [0.5] * channels]),
         np.linspace(-1.5, -1, 50),
@@ -59,7 +60,7 @@ def small_detector(seed=0):
     monitor = Monitor(_bare(engine, (guess,)), POLICY)
     scores, _ = monitor.observe(readings_of(calm_values(600, seed=seed + 100)))
     fused = scores.fused[scores.scored]
-    return _bare(engine, (calibrate(guess.channel_scale, guess.high, guess.band, fused),))
+    return _bare(engine, (calibrate(guess.channel_scale, guess.regional, guess.high, guess.band, fused),))
 
 
 def bundled(folder):

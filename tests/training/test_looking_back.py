@@ -69,10 +69,23 @@ def test_rows_are_thinned_evenly_over_all_parts():
 def test_one_channel_keeps_a_window_of_two_periods_and_many_keep_none():
     one, many = looked(history(wave(1200))), looked(history(machine(1600)), scored=SCORED_TWO)
 
-    assert (one.past.reach, one.past.order, one.past.window) == (64, 16, 40)
+    assert (one.past.reach, one.past.order, one.past.window) == (32, 16, 40)
     assert one.components.mean.shape == (40,)
+    assert one.shape.states.shape[1] == one.memory.states.shape[1] - 1
+    assert many.shape is None
     assert (many.past.reach, many.past.order, many.past.window) == (16, 4, 0)
     assert many.memory.states.shape[1] == many.components.mean.shape[0] == 2 * 4
+
+
+@pytest.mark.parametrize(("period", "reach"), [(8, 32), (64, 32), (200, 100), (256, 128)])
+def test_the_past_reaches_half_a_period_back_and_no_less_than_32_readings(period, reach):
+    assert looked(history(wave(1200)), period=period).past.reach == reach
+
+
+def test_a_series_that_moved_to_another_level_has_the_same_shapes():
+    here, there = looked(history(wave(1200))), looked(history(wave(1200) + 1000.0))
+
+    np.testing.assert_allclose(there.shape.states, here.shape.states, 0, 1e-4)
 
 
 def test_a_short_history_keeps_a_short_past():

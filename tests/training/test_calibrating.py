@@ -1,0 +1,45 @@
+"""What is common in each region of the past, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline.training.calibrating import Kept
+
+
+def kept(residual, region):
+    """Readings of one channel, in one series."""
+    residual = np.array(residual, float)[:, None]
+    return Kept(residual, np.ones(residual.shape, bool), np.array(region), np.zeros(len(residual), np.int64))
+
+
+def regional(readings, regions):
+    return readings.regional(np.arange(len(readings.slots)), regions)
+
+
+def test_a_region_is_in_units_of_the_usual_and_drawn_to_it_by_twenty_readings():
+    restless, calm = [3.0] * 20, [1.0] * 20  # mean square 5
+
+    found = regional(kept(restless + calm, [0] * 20 + [1] * 20), 2)
+
+    assert found.tolist() == pytest.approx([(20 * 9 / 5 + 20) / 40, (20 * 1 / 5 + 20) / 40, 1.0])
+
+
+def test_a_region_without_a_reading_and_one_that_is_not_known_are_as_usual():
+    found = regional(kept([1.0, 2.0, 9.0], [0, 0, 2]), 2)
+
+    assert found[1:].tolist() == [1.0, 1.0]
+
+
+def test_no_region_is_so_calm_that_a_small_residual_is_loud_there():
+    found = regional(kept([10.0] * 10 + [0.0] * 5000, [0] * 10 + [1] * 5000), 2)
+
+    assert found[1] == 0.05
+
+
+@pytest.mark.parametrize("residual", [[], [0.0] * 8])
+def test_a_series_that_was_never_missed_by_the_forecast_has_no_region_of_its_own(residual):
+    assert regional(kept(residual, [0] * len(residual)), 3).tolist() == [1.0] * 4
+
+
+def test_without_regions_there_is_one_number_and_it_is_one():
+    assert regional(kept([1.0, 5.0], [0, 0]), 0).tolist() == [1.0]
