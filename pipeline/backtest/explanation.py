@@ -42,7 +42,7 @@ class ChannelPart:
     deviation: Deviation  # the contribution is its share in the error of this reading
     rule: ChannelRule
     scored: bool  # False: it only feeds the network
-    commons: float | None  # the residual in roots of the channel's mean squared residual in calibration
+    commons: float | None  # the residual in roots of the mean squared one that is common for the channel, and there
     limits: Limits | None  # None where it was not tried
 
 
