@@ -60,21 +60,19 @@ def sub_pca(train: Floats, seed: int) -> Score:
     from TSB_AD.models.PCA import PCA
 
     _seed(seed)
-    moving = np.ptp(train, axis=0) > 0  # its own pruning of constant columns is not repeated when it scores
+    window = _window_of_pca(train)
+    whole = train[window - 1 : len(train) - window + 1]  # what every column of windows has, else all
+    moving = np.ptp(whole if len(whole) else train, axis=0) > 0  # it prunes constant columns, but not when it scores
     if not moving.any():
         return lambda test: np.zeros(len(test))  # it refuses
-    if train.shape[1] == 1:
-        model = PCA(slidingWindow=_period(train, rank=1), n_components=None)
-    else:
-        model = PCA(slidingWindow=100, n_components=0.25)
+    model = PCA(slidingWindow=window, n_components=None if train.shape[1] == 1 else 0.25)
     model.fit(train[:, moving])
     return lambda test: model.decision_function(test[:, moving])
 
 
 def sub_pca_causal(train: Floats, seed: int) -> Score:
     """The same, of the window that ends at a row."""
-    score_of = sub_pca(train, seed)
-    window = _period(train, rank=1) if train.shape[1] == 1 else 100
+    score_of, window = sub_pca(train, seed), _window_of_pca(train)
 
     def score(test: Floats) -> Floats:
         centred = score_of(test)
@@ -178,6 +176,10 @@ def peer_scores(learn: Peer, train: Floats, test: Floats, seed: int) -> tuple[Fl
 def _carried(values: Floats) -> Floats:
     carried: Floats = pd.DataFrame(values).ffill().fillna(0.0).to_numpy()
     return carried
+
+
+def _window_of_pca(train: Floats) -> int:
+    return _period(train, rank=1) if train.shape[1] == 1 else 100
 
 
 def _kmeans(train: Floats, seed: int) -> Any:

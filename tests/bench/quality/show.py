@@ -64,7 +64,8 @@ def _mean_row(figures: Sequence[dict[str, Any]], listed: str) -> list[str]:
 def _in_either_mode(there: dict[tuple[str, str], dict[str, Any]], config: str) -> str:
     """Strict, and TSB mode after it where it was run."""
     strict, tsb = _figure(there.get((config, "strict"))), _figure(there.get((config, "tsb")))
-    return strict if tsb == "-" else f"{strict}; TSB mode {tsb}"
+    said = [] if strict == "-" else [strict]
+    return "; ".join(said if tsb == "-" else [*said, f"TSB mode {tsb}"]) or "-"
 
 
 def _figure(each: dict[str, Any] | None) -> str:

@@ -43,6 +43,10 @@ def test_a_set_that_nobody_published_and_a_mode_that_was_not_run_have_a_dash():
     assert "| skab | 1 | 1 | 0.500 | - | - | - | - | - |" in table(SKAB)
 
 
+def test_a_gate_that_ran_in_tsb_mode_alone_says_so():
+    assert "| 0.370 CNN | TSB mode 0.200 | - |" in table(replace(OURS, mode="tsb"), replace(GATE, mode="tsb"))
+
+
 def test_a_mean_says_over_how_many_sets():
     text = table(OURS, replace(SKAB, vus_pr=0.7), GATE)
 
