@@ -49,11 +49,10 @@ def test_the_limits_are_the_values_at_which_x_passes_the_bar():
     assert not flow.limits.anyway
 
 
-@pytest.mark.parametrize("value", [1.0, 9.0])
-def test_a_value_at_its_limit_is_flagged_and_one_just_inside_is_not(case, value):
+def test_a_value_at_its_limit_is_flagged_and_one_just_inside_is_not(case):
     later = case.later
     rows = np.flatnonzero(later.series == 0)
-    place = 59
+    place = 30  # before the first fault
     told = explain(case.detector, case.policy, later[rows], place)
 
     def raises(channel, value):
@@ -158,7 +157,6 @@ def test_a_context_channel_has_no_commons_and_no_limits():
     assert (temp.scored, valve.scored) == (True, False)
     assert (valve.commons, valve.limits, valve.deviation.contribution) == (None, None, 0.0)
     assert [view.view for view in explain(detector, STILL, stream(calm()), 300).views] == [
-        "prediction",
         "prediction",
         "level",
         "level",
