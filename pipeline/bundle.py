@@ -205,7 +205,12 @@ def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int
         return None
     transition, entry = arrays["views.past.transition"], arrays["views.past.entry"]
     reach, window = int(numbers["reach"]), int(numbers["window"])
-    if transition.shape != (len(entry), len(entry)) or reach < 1 or not 0 <= window <= LARGEST_WINDOW:
+    if (
+        entry.ndim != 1
+        or transition.shape != (len(entry), len(entry))
+        or reach < 1
+        or not 0 <= window <= LARGEST_WINDOW
+    ):
         raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
     states, past = arrays["views.memory.states"], scored * len(entry)
     remembered = {"memory": (states, past)} | (
@@ -241,8 +246,10 @@ def _check(detector: Detector) -> None:
         for name, shape in (expected | {"band": (2, channels)}).items():
             if getattr(calibration, name).shape != shape:
                 raise ValueError(f"calibration {number} has {name} of shape {getattr(calibration, name).shape}")
-        if not (calibration.regional > 0).all():
-            raise ValueError(f"calibration {number} has a region where no residual is common")
+        if not ((calibration.regional > 0).all() and (calibration.channel_scale > 0).all()):
+            raise ValueError(f"calibration {number} has a channel or a region where no residual is common")
+        if (calibration.high < 0).any():
+            raise ValueError(f"calibration {number} has a quantile of errors below 0")
         if calibration.sample.ndim != 1 or len(calibration.sample) < 2 or (np.diff(calibration.sample) < 0).any():
             raise ValueError(f"calibration {number} has a sample that is not ascending")
     for name, array in detector.arrays():

@@ -20,7 +20,7 @@ TAIL_FLOOR = STEP_FLOOR / log(50)  # of x: an exponential tail of this mean has 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a series, or all series of a detector together, looked like in the calibration part.
+    """What a series, or all series of a detector together, looked like in the calibration part; `regional`: in the fit.
 
     C channels, K smoothed errors, n fused errors, R regions of the past.
     """

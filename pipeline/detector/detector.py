@@ -126,6 +126,13 @@ class Detector:
         return weights
 
     @cached_property
+    def lengths(self) -> Ints:
+        """How many readings each of the K errors is about before it is smoothed, (K,)."""
+        past = self.past
+        about = {"memory": past.reach, "shape": past.reach, "components": past.window or past.reach} if past else {}
+        return np.array([about.get(self.views[owner].name, 1) for owner in self.owners.tolist()])
+
+    @cached_property
     def many(self) -> bool:
         """More than one channel is scored. Then some drift for good, and habits are taken off what a view says."""
         return int(self.scored.sum()) > 1

@@ -58,6 +58,12 @@ class Recalled:
     earlier: Floats  # (N, C d) the state before the reading; (N, 0) where nobody asks for its region
     earlier_full: Flags  # (N,)
 
+    def __getitem__(self, rows: slice) -> Recalled:
+        """The chosen readings."""
+        return Recalled(
+            self.state[rows], self.window[rows], self.full[rows], self.earlier[rows], self.earlier_full[rows]
+        )
+
 
 def pushed(window: Singles, z: Singles) -> Singles:
     """The last W readings (n, W), oldest first, after one more z (n,)."""

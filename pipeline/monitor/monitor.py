@@ -187,7 +187,7 @@ class Monitor:
             reset=tracked.reset,
             known=known & scored,
             share=shares(residual**2 / channel_scale, tracked.there),
-            span=span_of(self._tracks.alpha[slots, heaviest]),
+            span=self._spans(slots, errors, smoothed, heaviest),
             target=zeros,
             calibration=own,
         )
@@ -210,6 +210,17 @@ class Monitor:
             target=zeros,
         )
         return judged, parts
+
+    def _spans(self, slots: Ints, errors: Floats, smoothed: Floats, heaviest: Ints) -> Ints:
+        """How many readings the deviation at each of N readings is about, (N,): those of the level that weighs most.
+
+        One, where the reading alone makes half of the prediction's slowest smoothed error: all views see a spike.
+        """
+        slowest = int(np.flatnonzero(self.detector.owners == 0)[-1])
+        alpha = self._tracks.alpha[slots]
+        alone = alpha[:, slowest] * errors[:, slowest] >= smoothed[:, slowest] / 2
+        about = np.maximum(span_of(alpha[np.arange(len(slots)), heaviest]), self.detector.lengths[heaviest])
+        return np.where(alone & (smoothed[:, slowest] > 0), 1, about)
 
     def tally(self) -> Tally:
         """What was counted under the policy."""

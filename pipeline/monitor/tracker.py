@@ -21,6 +21,7 @@ from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
 
 SCORED, WARMING = int(Outcome.SCORED), int(Outcome.WARMING)  # an enum's members are slow to look up
 
+LOOKED_AT = 4096  # readings at a time: each is held against all that is remembered
 SETTLED = 1000  # readings: the scaling of a new series moves with each of its first ones (docs/decisions/0007)
 
 
@@ -234,11 +235,14 @@ class Tracker:
 
         An error is 0 where there was no forecast, or the past that a view needs is not full.
         """
-        if self._back:
-            tracked.region[:] = self._back.region(recalled)
-        z, there = tracked.z[:, self._scored], tracked.there[:, self._scored]
-        for column, view in enumerate(self._views):
-            tracked.further[:, column] = np.where(tracked.forecast_known, view.error(z, there, recalled), 0.0)
+        for first in range(0, len(tracked.outcome), LOOKED_AT):
+            rows = slice(first, first + LOOKED_AT)
+            seen = recalled[rows]
+            if self._back:
+                tracked.region[rows] = self._back.region(seen)
+            z, there = tracked.z[rows, self._scored], tracked.there[rows, self._scored]
+            for column, view in enumerate(self._views):
+                tracked.further[rows, column] = np.where(tracked.forecast_known[rows], view.error(z, there, seen), 0.0)
 
     def _run(self, z: Floats, at: Ints, slots: Ints) -> None:
         """One step of the network for these series."""

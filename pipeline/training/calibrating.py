@@ -1,7 +1,8 @@
 """What is normal for a detector: its errors on the calibration part, by the very tracker that will run.
 
 Every history is run from its first row, so that the state in service is the state in which the errors were made; the
-errors of the last 20 % are kept. The slots of the bundle are what the tracker remembers at the end.
+errors of the last 20 % are kept, and of the fit part how they differ from region to region of the past. The slots
+of the bundle are what the tracker remembers at the end.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipeline.training.history import parts_of
 from pipeline.training.preparing import Fitted
 
 OWN_ERRORS = 1000  # a series with as many in its calibration part is calibrated by itself
+OUTLYING = 0.999  # quantile of the squared residuals: one huge outlier in training must not be the usual
 DRAWN, CALMEST = 20, 0.05  # readings by which a region is drawn to the usual, and the least share of it (0012)
 FEWEST_ERRORS = 10  # of all series together
 BATCH_ROWS, FEWEST_ROWS = 4096, 16  # readings tracked at a time, and of each series
@@ -149,6 +151,7 @@ def opinions_run(
     kept = np.concatenate([errors[batch.calibrates] for errors, batch in zip(smoothed, batches, strict=True)])
     high = np.stack([np.quantile(kept[rows], 0.99, axis=0) for rows in groups])
     high[0] = high[0] if pooled is None else pooled
+    high = np.where(high > 0, high, high[0])  # a series whose past is never full takes what is common for all
     slots.tracks.habit[:] = 0
     fused = []
     for errors, batch in zip(smoothed, batches, strict=True):
@@ -199,12 +202,14 @@ class Kept:
     def regional(self, rows: Ints, regions: int) -> Floats:
         """How many times the usual the squared residual is in each region of the past, (R + 1,); the last is 1.
 
-        A region of few readings is drawn to the usual, and none is so calm that a small residual is loud there.
+        What is outlying counts as its quantile, a region of few readings is drawn to the usual, and none is so calm
+        that a small residual is loud there.
         """
         squares = mean_over(self.residual[rows] ** 2, self.there[rows])
-        usual = float(squares.mean()) if len(rows) else 0.0
-        if usual <= 0:
+        if not regions or not squares.any():
             return np.ones(regions + 1)
+        squares = np.minimum(squares, np.quantile(squares, OUTLYING))
+        usual = float(squares.mean())
         sums = np.bincount(self.region[rows], squares, regions + 1)
         counts = np.bincount(self.region[rows], minlength=regions + 1)
         regional: Floats = np.maximum((sums / usual + DRAWN) / (counts + DRAWN), CALMEST)

@@ -24,13 +24,14 @@ SHORTEST_REACH, REACH_OF_MANY = 32, 16  # readings; with one scored channel it i
 LONGEST_WINDOW = 256  # readings
 REMEMBERED, CANDIDATES = 256, 20_000  # states kept in memory, and looked at to choose them
 FOR_COMPONENTS, EXPLAINED, MOST_COMPONENTS = 1500, 0.95, 64  # pasts, share of their variance, and a limit
+FULL_SHARE = 0.1  # of the rows of the calibration parts, in which the past is full; below, no view looks back
 FLOOR = 0.1  # of the typical coordinate: the least that a residual is commonly
 
 
 def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int) -> LookingBack | None:
     """The past of a detector with these scored channels (C,) and this period, and what is common in it.
 
-    None where no series has a stretch that fills it.
+    None where hardly a stretch fills it: an error that is always 0 in calibration would say that nothing is common.
     """
     many = int(scored.sum()) > 1
     shortest = min(parts_of(len(series.history)).fit_end for series in fitted)
@@ -39,17 +40,21 @@ def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int
     lengths = [
         int(grid.position[parts_of(len(s.history)).fit_end - 1]) + 1 for s, grid in zip(fitted, grids, strict=True)
     ]
-    states, full = _states(past, grids, scored)
+    ages = [_age(grid, series) for grid, series in zip(grids, fitted, strict=True)]
+    states, full = _states(past, grids, scored), [age >= past.longest for age in ages]
     of_fit = [state[:end][ok[:end]] for state, ok, end in zip(states, full, lengths, strict=True)]
     later = [state[end:][ok[end:]] for state, ok, end in zip(states, full, lengths, strict=True)]
-    candidates = thinned(of_fit, CANDIDATES)
-    if len(candidates) < 2:
+    candidates, rows = thinned(of_fit, CANDIDATES), sum(len(state) for state in states) - sum(lengths)
+    if len(candidates) < 2 or sum(len(state) for state in later) < FULL_SHARE * rows:
         return None
     memory = Memory(farthest_first(candidates, REMEMBERED))
     if many:
         return LookingBack(past, memory, _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES)))
     shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED))
-    windows = [_windows(grid, scored, past.window, end) for grid, end in zip(grids, lengths, strict=True)]
+    windows = [
+        _windows(grid.z[:end, scored][:, 0], past.window, age[:end])
+        for grid, end, age in zip(grids, lengths, ages, strict=True)
+    ]
     return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None), shape)
 
 
@@ -106,37 +111,40 @@ def _past(many: bool, period: int, longest: int) -> Past:
     return Past(transition.astype(np.float32), entry.astype(np.float32), reach, window)
 
 
-def _states(past: Past, grids: Sequence[Grid], scored: Flags) -> tuple[list[Singles], list[Flags]]:
-    """The state at every row of every series (R, F), run side by side, and whether the past is full there (R,)."""
+def _states(past: Past, grids: Sequence[Grid], scored: Flags) -> list[Singles]:
+    """The state at every row of every series, (R, F) each, run side by side."""
     lengths = np.array([len(grid.z) for grid in grids])
     channels = int(scored.sum())
     state = np.zeros((len(grids), channels, past.order), np.float32)
     states = [np.zeros((length, channels * past.order), np.float32) for length in lengths.tolist()]
-    age = [_age(grid) for grid in grids]
+    begins = [np.isin(np.arange(len(grid.z)), grid.begins) for grid in grids]
     for row in range(int(lengths.max())):
         running = np.flatnonzero(lengths > row)
-        begins = np.array([age[index][row] == 1 for index in running.tolist()])
-        state[running[begins]] = 0
+        state[running[[bool(begins[index][row]) for index in running.tolist()]]] = 0
         z = np.stack([grids[index].z[row, scored] for index in running.tolist()]).astype(np.float32)
         state[running] = past.step(state[running], z)
         for index in running.tolist():
             states[index][row] = state[index].ravel()
-    return states, [ages >= past.reach for ages in age]
+    return states
 
 
-def _age(grid: Grid) -> Ints:
-    """The rows since the last long gap, the row itself included, (R,)."""
+def _age(grid: Grid, series: Fitted) -> Ints:
+    """The rows since the last long gap, or since the last one that was trimmed, the row itself included, (R,).
+
+    A trimmed row is not present: the value that stands for it is none to remember.
+    """
     row = np.arange(len(grid.z))
-    begins = np.sort(grid.begins)
-    return row - begins[np.searchsorted(begins, row, side="right") - 1] + 1
+    begins = np.unique(np.concatenate((grid.begins, grid.position[series.trimmed_rows] + 1)))
+    age: Ints = row - begins[np.searchsorted(begins, row, side="right") - 1] + 1
+    age[grid.position[series.trimmed_rows]] = 0
+    return age
 
 
-def _windows(grid: Grid, scored: Flags, width: int, end: int) -> Floats:
-    """The windows of the one scored channel that end before row `end` and hold no long gap, (n, W)."""
-    z = grid.z[:end, scored][:, 0]
-    if end < width:
+def _windows(z: Floats, width: int, age: Ints) -> Floats:
+    """The windows of readings (R,) that hold neither a long gap nor a trimmed row, (n, W)."""
+    if len(z) < width:
         return np.zeros((0, width))
-    return sliding_window_view(z, width)[_age(grid)[width - 1 : end] >= width]
+    return sliding_window_view(z, width)[age[width - 1 :] >= width]
 
 
 def _components(pasts: Floats, later: Floats | None) -> Components:

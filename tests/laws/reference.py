@@ -376,6 +376,8 @@ def regions_of(tracking: Tracking, learnt: Sequence[Taken]) -> list[float]:
         / sum(each.there)
         for each in learnt
     ]
+    most = quantile(squares, 0.999)
+    squares = [min(square, most) for square in squares]
     usual, regional = math.fsum(squares) / len(squares), []
     for region in range(count):
         mine = [square for square, each in zip(squares, learnt, strict=True) if each.region == region]

@@ -24,6 +24,15 @@ def test_a_region_is_in_units_of_the_usual_and_drawn_to_it_by_twenty_readings():
     assert found.tolist() == pytest.approx([(20 * 9 / 5 + 20) / 40, (20 * 1 / 5 + 20) / 40, 1.0])
 
 
+def test_one_huge_outlier_does_not_make_all_other_regions_calm():
+    residual = [1.0, 1.1] * 2000
+    outlying = [*residual[:-1], 1000.0]
+
+    clean, found = (regional(kept(each, [0, 1] * 2000), 2) for each in (residual, outlying))
+
+    np.testing.assert_allclose(found, clean, 0.01)
+
+
 def test_a_region_without_a_reading_and_one_that_is_not_known_are_as_usual():
     found = regional(kept([1.0, 2.0, 9.0], [0, 0, 2]), 2)
 

@@ -119,6 +119,29 @@ def test_a_history_of_nothing_but_long_gaps_has_no_past():
     assert looked(replace(broken, at=at)) is None
 
 
+def test_a_history_whose_stretches_hardly_fill_the_past_has_none():
+    broken = history(wave(1200))
+    at = np.arange(1200) + 100 * (np.arange(1200) // 40)
+
+    assert looked(replace(broken, at=at), period=64) is None  # two periods are 128 readings, a stretch has 40
+
+
+def test_a_standstill_that_was_trimmed_is_not_remembered():
+    row = np.arange(1200)
+    values, trimmed = wave(1200), (row >= 300) & (row < 500)
+    (clean,) = prepared([history(values)], ["c"])
+    stuck = values.copy()
+    stuck[trimmed] = values[300]
+    (series,) = prepared([history(stuck)], ["c"])
+    back = look_back([series.without(trimmed)], SCORED_ONE, 20, max_gap=10)
+    assert back is not None
+
+    away = np.abs(back.shape.states).sum(axis=1).min()
+    assert away > 0.1  # a line without a move has no shape at all
+    assert np.abs(look_back([series], SCORED_ONE, 20, max_gap=10).shape.states).sum(axis=1).min() < 0.1
+    assert clean.period == series.period
+
+
 def test_all_series_of_a_fleet_are_remembered_together():
     low, high = wave(600), wave(600, 3)
     both = looked(history(low, "low"), history(high, "high"))

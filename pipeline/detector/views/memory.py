@@ -53,5 +53,5 @@ class Memory:
 
 
 def shapes(states: Floats) -> Memory:
-    """The memory that leaves the level out, from states (M, 1 + F) of one channel or as they are stored, (M, F)."""
+    """The memory of states of one channel from which the level, their first coefficient, is gone, (M, F)."""
     return Memory(states, "shape", first=1)
