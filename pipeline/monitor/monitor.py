@@ -32,6 +32,8 @@ from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
 
+SPIKE = 10  # times the smoothed error
+
 
 class Judgement(NamedTuple):
     """N readings after bar and incidents."""
@@ -214,11 +216,12 @@ class Monitor:
     def _spans(self, slots: Ints, errors: Floats, smoothed: Floats, heaviest: Ints) -> Ints:
         """How many readings the deviation at each of N readings is about, (N,): those of the level that weighs most.
 
-        One, where the reading alone makes half of the prediction's slowest smoothed error: all views see a spike.
+        One, where the reading alone makes half of the prediction's slowest smoothed error, or errs ten times as much:
+        all views see a spike.
         """
         slowest = int(np.flatnonzero(self.detector.owners == 0)[-1])
         alpha = self._tracks.alpha[slots]
-        alone = alpha[:, slowest] * errors[:, slowest] >= smoothed[:, slowest] / 2
+        alone = errors[:, slowest] * np.maximum(2 * alpha[:, slowest], 1 / SPIKE) >= smoothed[:, slowest]
         about = np.maximum(span_of(alpha[np.arange(len(slots)), heaviest]), self.detector.lengths[heaviest])
         return np.where(alone & (smoothed[:, slowest] > 0), 1, about)
 

@@ -15,7 +15,10 @@ def span_of(alpha: Floats) -> Ints:
 
 
 def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tracks: Tracks) -> Floats:
-    """Errors (N, K) smoothed by each series' EWMA, (N, K); they begin anew at the first error after a reset.
+    """Errors (N, K) smoothed by each series' EWMA, (N, K).
+
+    After a reset they begin anew in the middle of the warm-up, when the network's state has settled, as the mean of the
+    errors since, until so many came that the EWMA is as slow: the first error must not weigh for a whole span.
 
     A row that was not compared with a forecast leaves the smoothed errors of its series as they were.
     """
@@ -24,8 +27,8 @@ def smooth(errors: Floats, tracked: Tracked, slots: Ints, rounds: list[Ints], tr
         taken = chosen[tracked.forecast_known[chosen]]
         slot = slots[taken]
         before = tracks.smoothed[slot]
-        after = before + tracks.alpha[slot] * (errors[taken] - before)
-        after = np.where(tracked.first[taken][:, None], errors[taken], after)
+        alpha = np.maximum(tracks.alpha[slot], 1 / tracked.settled[taken][:, None])
+        after = before + alpha * (errors[taken] - before)
         tracks.smoothed[slot] = after
         smoothed[taken] = after
     return smoothed

@@ -98,7 +98,7 @@ class Tracked:
     spread: Floats  # (N, C)
     forecast_known: Flags  # (N,)
     there: Flags  # (N, C) scored channels that were not missing
-    first: Flags  # (N,) the first to be compared since a reset: smoothed errors begin again
+    settled: Ints  # (N,) readings since the middle of the warm-up, at least 1: smoothed errors begin there
     reset: Flags  # (N,) the reading came after a gap too long to bridge
     imputed: Ints  # (N,) steps before this reading that ran on their own forecast
     further: Floats  # (N, V - 1) errors of the views that need no calibration
@@ -129,7 +129,7 @@ class Tracker:
             spread=np.zeros((rows, channels)),
             forecast_known=np.zeros(rows, bool),
             there=~readings.missing & self._scored,
-            first=np.zeros(rows, bool),
+            settled=np.ones(rows, np.int64),
             reset=np.zeros(rows, bool),
             imputed=np.zeros(rows, np.int64),
             further=np.zeros((rows, len(self._views))),
@@ -215,7 +215,7 @@ class Tracker:
         tracked.forecast[taken] = forecast
         tracked.mean[taken], tracked.spread[taken] = mean, spread
         tracked.forecast_known[taken] = known
-        tracked.first[taken] = tracks.since_reset[slots] == 1
+        tracked.settled[taken] = np.maximum(tracks.since_reset[slots] - self._settings.warm_up // 2 + 1, 1)
         tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
         if self._past and recalled.earlier.shape[1]:
             recalled.earlier[taken] = tracks.legendre[slots].reshape(len(slots), -1)

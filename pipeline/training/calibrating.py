@@ -202,14 +202,13 @@ class Kept:
     def regional(self, rows: Ints, regions: int) -> Floats:
         """How many times the usual the squared residual is in each region of the past, (R + 1,); the last is 1.
 
-        What is outlying counts as its quantile, a region of few readings is drawn to the usual, and none is so calm
-        that a small residual is loud there.
+        The usual is their mean, of what is outlying the quantile alone. A region of few readings is drawn to it, and
+        none is so calm that a small residual is loud there.
         """
         squares = mean_over(self.residual[rows] ** 2, self.there[rows])
         if not regions or not squares.any():
             return np.ones(regions + 1)
-        squares = np.minimum(squares, np.quantile(squares, OUTLYING))
-        usual = float(squares.mean())
+        usual = float(np.minimum(squares, np.quantile(squares, OUTLYING)).mean()) or float(squares.mean())
         sums = np.bincount(self.region[rows], squares, regions + 1)
         counts = np.bincount(self.region[rows], minlength=regions + 1)
         regional: Floats = np.maximum((sums / usual + DRAWN) / (counts + DRAWN), CALMEST)

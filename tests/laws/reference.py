@@ -77,7 +77,7 @@ class Taken:
     there: list[bool] = field(default_factory=list)  # scored and not missing
     further: list[float] = field(default_factory=list)  # errors of the memory, the shapes and the components
     region: int = 0  # of the past that it came after
-    begins: bool = False  # the first with a forecast since a reset
+    since: int = 0  # readings since a reset, before it
     reset: bool = False
 
 
@@ -196,7 +196,7 @@ class Tracking:
         self.forecast = self.step_on(z, at)
         self.since += 1
         further = self.looking.errors(self.since) if self.looking else []
-        taken = Taken(outcome, z, known, there, further, region, self.since == 2, reset)
+        taken = Taken(outcome, z, known, there, further, region, self.since - 1, reset)
         if 0 < len(self.gathered) < SETTLED:
             self.gather(values)
         return taken
@@ -265,7 +265,8 @@ def quantile(numbers: Sequence[float], share: float) -> float:
 class Errors:
     """The smoothed errors and x of them: prediction, |z| and shapes where one channel is scored, memory, components."""
 
-    def __init__(self, scored: Sequence[bool], period: int) -> None:
+    def __init__(self, scored: Sequence[bool], period: int, warm_up: int) -> None:
+        self.warm_up = warm_up
         self.many = sum(scored) > 1
         self.spans = [5, 20] if self.many else [min(period, 128), 1, min(period, 128)]
         self.smoothed: list[float] | None = None
@@ -285,12 +286,11 @@ class Errors:
         prediction, level = math.fsum(weighted) / len(weighted), math.fsum(own) / len(own)
         errors = ([prediction] * 2 if self.many else [prediction, level, level]) + taken.further
         spans = self.spans + [1] * len(taken.further)
-        if self.smoothed is None or taken.begins:
-            self.smoothed = errors
-        else:
-            self.smoothed = [
-                s + 2 / (span + 1) * (e - s) for s, e, span in zip(self.smoothed, errors, spans, strict=True)
-            ]
+        settled = max(taken.since - self.warm_up // 2 + 1, 1)  # a mean at first, from the middle of the warm-up on
+        before = self.smoothed or errors
+        self.smoothed = [
+            s + max(2 / (span + 1), 1 / settled) * (e - s) for s, e, span in zip(before, errors, spans, strict=True)
+        ]
         return list(self.smoothed)
 
     def fused(self, smoothed: Sequence[float], high: Sequence[float]) -> float:
@@ -359,7 +359,7 @@ def calibrated(
     scale = [max(m, floor) if s else 1.0 for m, s in zip(means, scored, strict=True)]
     learnt = [each for row, each in enumerate(taken) if row < fit_end and each.outcome == "SCORED"]
     regional = regions_of(tracking, learnt)
-    errors = Errors(scored, period)
+    errors = Errors(scored, period, tracking.warm_up)
     smoothed = [errors.take(each, scale, regional) for each in taken]
     mine = [each for each, keep in zip(smoothed, kept, strict=True) if keep]
     high = [quantile([each[k] for each in mine], 0.99) for k in range(len(mine[0]))]
@@ -377,8 +377,7 @@ def regions_of(tracking: Tracking, learnt: Sequence[Taken]) -> list[float]:
         for each in learnt
     ]
     most = quantile(squares, 0.999)
-    squares = [min(square, most) for square in squares]
-    usual, regional = math.fsum(squares) / len(squares), []
+    usual, regional = math.fsum(min(square, most) for square in squares) / len(squares), []
     for region in range(count):
         mine = [square for square, each in zip(squares, learnt, strict=True) if each.region == region]
         regional.append(max((math.fsum(mine) / usual + 20) / (len(mine) + 20), 0.05))

@@ -70,11 +70,11 @@ def plain(detector, history):
     limits = (settings.warm_up, settings.max_gap)
     tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
     rows = rows_of(history.at, history.values, history.missing)
-    errors = Errors(scored, detector.period)
+    errors = Errors(scored, detector.period, detector.settings.warm_up)
     normal = calibrated(tracking, rows, first.stop, len(rows) * 80 // 100, detector.period)
     network = network_of(detector.engine, settings.calendar)
     tracking = Tracking(network, scored, STEP, True, (means, deviations), *limits, Looking(detector))
-    errors = Errors(scored, detector.period)
+    errors = Errors(scored, detector.period, detector.settings.warm_up)
     for at, values in rows:
         smoothed = errors.take(tracking.take(at, values), normal.channel_scale, normal.regional)
         if smoothed is not None:
@@ -135,7 +135,12 @@ def test_a_series_never_seen_is_gathered_warmed_and_scored_as_defined(fleet):
         *(list(part) for part in (pooled.channel_scale, pooled.regional, pooled.high, pooled.sample)), band=[]
     )
     judging = Judging(normal, PROBABILITY, detector.digest, "new")
-    said = said_of(tracking, Errors(scored, detector.period), judging, rows_of(later.at, later.values, later.missing))
+    said = said_of(
+        tracking,
+        Errors(scored, detector.period, detector.settings.warm_up),
+        judging,
+        rows_of(later.at, later.values, later.missing),
+    )
     scores, alerts = Monitor(detector, POLICY).observe(stream(later))
 
     assert [Outcome(outcome).name for outcome in scores.outcome] == [each.outcome for each in said]
