@@ -120,6 +120,8 @@ class Monitor:
     def observe(self, readings: Readings) -> tuple[Scores, list[Alert]]:
         """Take N readings; their scores in input order, and the events that they caused, in order.
 
+        Where the policy groups series, hand the events to `group`, or no incident is counted.
+
         ValueError where the readings do not have the detector's number of channels.
         """
         scores, alerts, _ = self.observe_in_parts(readings)

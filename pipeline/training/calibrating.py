@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     for batch in tracked_batches(detector, slots, fitted):
         batches.append(batch)
         yield len(batch.slots)
-    kept, learnt = Kept.of(batches, "calibrates"), Kept.of(batches, "learnt")
+    kept = Kept.of(batches, [batch.calibrates for batch in batches])
     if len(kept.slots) < FEWEST_ERRORS:
         raise DataError(
             f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
@@ -71,8 +70,11 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     own = own if len(fitted) > 1 else own[:0]
     groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
     scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
-    past = [np.arange(len(learnt.slots)), *learnt.rows_of(own)]
-    regionals = np.stack([learnt.regional(rows, detector.regions) for rows in past])
+    regionals = np.ones((len(groups), detector.regions + 1))
+    if detector.regions:
+        learnt = Kept.of(batches, [batch.learnt for batch in batches])
+        of_fit = [np.arange(len(learnt.slots)), *learnt.rows_of(own)]
+        regionals = np.stack([learnt.regional(rows, detector.regions) for rows in of_fit])
     high, fused = opinions_run(detector, slots, batches, (scales[:1], regionals[:1]), groups[:1])
     highs, by_group = [high[0]], [fused]
     if len(groups) > 1:
@@ -172,9 +174,9 @@ class Kept:
     slots: Ints  # (n,)
 
     @classmethod
-    def of(cls, batches: Sequence[Batch], part: Literal["calibrates", "learnt"]) -> Kept:
-        rows = [np.flatnonzero(getattr(batch, part)) for batch in batches]
-        chosen = list(zip(batches, rows, strict=True))
+    def of(cls, batches: Sequence[Batch], part: Sequence[Flags]) -> Kept:
+        """Those readings of each batch that are of the part."""
+        chosen = list(zip(batches, part, strict=True))
         return cls(
             np.concatenate([batch.residual[kept] for batch, kept in chosen]),
             np.concatenate([batch.tracked.there[kept] for batch, kept in chosen]),
@@ -206,7 +208,7 @@ class Kept:
         none is so calm that a small residual is loud there.
         """
         squares = mean_over(self.residual[rows] ** 2, self.there[rows])
-        if not regions or not squares.any():
+        if not squares.any():
             return np.ones(regions + 1)
         usual = float(np.minimum(squares, np.quantile(squares, OUTLYING)).mean()) or float(squares.mean())
         sums = np.bincount(self.region[rows], squares, regions + 1)

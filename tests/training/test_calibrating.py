@@ -1,9 +1,13 @@
 """What is common in each region of the past, worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipeline.training.calibrating import Kept
+from pipeline.training.calibrating import Kept, begun, tracked_batches
+from pipeline.training.history import History
+from pipeline.training.preparing import prepared
 
 
 def kept(residual, region):
@@ -58,5 +62,25 @@ def test_a_series_that_was_never_missed_by_the_forecast_has_no_region_of_its_own
     assert regional(kept(residual, [0] * len(residual)), 3).tolist() == [1.0] * 4
 
 
-def test_without_regions_there_is_one_number_and_it_is_one():
-    assert regional(kept([1.0, 5.0], [0, 0]), 0).tolist() == [1.0]
+def test_each_series_with_a_calibration_of_its_own_has_its_own_regions(fleet):
+    pooled, *own = fleet.detector.calibrations
+
+    assert own
+    for calibration in own:
+        assert calibration.regional.shape == pooled.regional.shape == (fleet.detector.regions + 1,)
+        assert calibration.regional[-1] == 1.0
+        assert (calibration.regional != pooled.regional).any()
+
+
+def test_what_was_trimmed_is_not_common_in_any_region(one):
+    known = one.histories[0]
+    (series,) = prepared([History(known.name, known.at, known.values, known.missing)], ["temp"])
+    trimmed = np.zeros(len(series.history), bool)
+    trimmed[200:260] = True
+    wild = series.history.values.copy()
+    wild[trimmed] += 50.0
+    odd = replace(series, history=replace(series.history, values=wild), trimmed=trimmed)
+
+    learnt = [batch.learnt for batch in tracked_batches(one.detector, begun(one.detector, [odd]), [odd])]
+    assert not np.concatenate(learnt)[trimmed].any()
+    assert np.concatenate(learnt).any()
