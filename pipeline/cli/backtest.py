@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.formats import alerts as alert_format
 from pipeline.formats.frames import TIMESTAMP
 from pipeline.formats.scores import scores_batch, scores_schema
 from pipeline.monitor.groups import in_time
+from pipeline.monitor.labels import Labelling
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import Policy
 from pipeline.records import Alert
@@ -137,6 +138,7 @@ def run(
             bar.to(results.findings.rows, f"{results.findings.alerts['raised']} incidents")
     written = results.write(monitor, clock.seconds)
     tell(written, out, results.drawn)
+    note_ungrouped(policy, results.findings.series)
 
 
 class Stopwatch:
@@ -259,6 +261,16 @@ def note_unread(tables: Tables) -> None:
     unread = sorted({name for file in tables.files for name in file.layout.unread})
     if unread:
         note(f"not read, for the detector does not know them: {', '.join(unread)}")
+
+
+def note_ungrouped(policy: Policy, series: Collection[str]) -> None:
+    """Say so where incidents were to be grouped, and no series has the labels that they are grouped by."""
+    if policy.grouping is None or not series:
+        return
+    labelling, by = Labelling(policy.labels), policy.grouping.by
+    if not any(set(by) <= dict(labelling.of(name)).keys() for name in series):
+        asked = " and ".join(by)
+        note(f"nothing was grouped: no rule of labels gives a series {asked}; the first series is {min(series)!r}")
 
 
 def tell(written: dict[str, Any], out: Path, drawn: Sequence[Path]) -> None:

@@ -99,3 +99,14 @@ def test_files_that_cannot_be_meant_are_refused_with_2(run, test, said):
 
     assert code == 2
     assert said in told.err
+
+
+@pytest.mark.parametrize(("match", "grouped"), [("{site}-*", True), ("{site}/*", False)])
+def test_labels_that_fit_no_series_are_told(match, grouped, run, tmp_path):
+    rules = f"detectors: {{pump: {{labels: [{{match: '{match}'}}], policy: {{group_by: site}}, fit: "
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("detectors: {pump: {fit: ", rules))
+    code, said, _ = run(table(0, 600), table(600, 300, fault=200))
+
+    assert code == 0, said.err
+    told = "nothing was grouped: no rule of labels gives a series site; the first series is 'test-0'"
+    assert (told in said.err) is not grouped
