@@ -173,6 +173,7 @@ class Results:
         self._pictures = pictures
         self._tracing = Tracing()
         self._lane = 0
+        self._moved = False
         self._comparison = Comparison(learnt, learn_from)
         self._sink: ParquetSink | None = None  # until the type of the timestamps is known
         self._schema = scores_schema(learnt.names, pa.int64())
@@ -191,10 +192,24 @@ class Results:
                 f"{file.path}: timestamps of type {kind}, those before are {self._schema.field(TIMESTAMP).type}"
             )
         self.findings.take(part, self._learnt.names, self._learnt.clock)
+        self._note_moved(file.name, part)
         batch = scores_batch(self._schema, self._learnt.names, file.name, part.batch, part.decoded, part.scores)
         self._sink.append(batch)
         self.alerts += part.alerts
         self._tracing.parts.append(part)
+
+    def _note_moved(self, file: str, part: Part) -> None:
+        """Say once where sample numbers were moved, for all but the scores tells the moved ones."""
+        if self._learnt.clock != "index" or self._moved or not len(part.decoded.rows):
+            return
+        stamp = part.batch[TIMESTAMP][int(part.decoded.rows[0])].as_py()
+        moved = int(part.decoded.readings.at[0]) - int(stamp)
+        if moved:
+            self._moved = True
+            note(
+                f"{file}: its sample numbers begin again, so they go on after its history, {moved:,} higher: "
+                "alerts, report, pictures and explain have these, scores.parquet those of the file"
+            )
 
     def __enter__(self) -> Results:
         return self

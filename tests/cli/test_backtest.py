@@ -110,3 +110,15 @@ def test_labels_that_fit_no_series_are_told(match, grouped, run, tmp_path):
     assert code == 0, said.err
     told = "nothing was grouped: no rule of labels gives a series site; the first series is 'test-0'"
     assert (told in said.err) is not grouped
+
+
+@pytest.mark.parametrize(("first", "moved"), [(0, True), (600, False)])
+def test_sample_numbers_that_begin_again_are_told(first, moved, run, tmp_path):
+    (tmp_path / "train").mkdir()
+    test = table(600, 300, clock="index").set_column(0, "timestamp", pa.array(np.arange(first, first + 300)))
+    code, said, _ = run(
+        table(0, 600, clock="index", series=["pump"] * 600), test.append_column("series", [["pump"] * 300])
+    )
+
+    assert code == 0, said.err
+    assert ("its sample numbers begin again, so they go on after its history, 600 higher" in said.err) is moved
