@@ -212,20 +212,23 @@ def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int
         or not 0 <= window <= LARGEST_WINDOW
     ):
         raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
-    states, past = arrays["views.memory.states"], scored * len(entry)
-    remembered = {"memory": (states, past)} | (
-        {"shape": (arrays["views.shape.states"], past - 1)} if scored == 1 else {}
-    )
-    for view, (known, numbers_of_past) in remembered.items():
-        if known.ndim != 2 or known.shape[1] != numbers_of_past or not len(known):
-            raise ValueError(f"the {view} has states of shape {known.shape}, the past has {numbers_of_past} numbers")
+    past = scored * len(entry)
+    memory = Memory(_remembered(arrays, "memory", past))
+    shape = shapes(_remembered(arrays, "shape", past - 1)) if scored == 1 else None
     mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
     width = window or past
     shaped = basis.ndim == 2 and mean.shape == common.shape == basis.shape[:1] == (width,)
     if not shaped or not (common > 0).all():
         raise ValueError(f"the components have shape {basis.shape}, the past has {width} numbers")
-    shape = shapes(remembered["shape"][0]) if scored == 1 else None
-    return LookingBack(Past(transition, entry, reach, window), Memory(states), Components(mean, basis, common), shape)
+    return LookingBack(Past(transition, entry, reach, window), memory, Components(mean, basis, common), shape)
+
+
+def _remembered(arrays: Arrays, view: str, width: int) -> npt.NDArray[Any]:
+    """The states of a view; ValueError where they are not of so many numbers."""
+    states = arrays[f"views.{view}.states"]
+    if states.ndim != 2 or states.shape[1] != width or not len(states):
+        raise ValueError(f"the {view} has states of shape {states.shape}, the past has {width} numbers")
+    return states
 
 
 def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> Calibration:
@@ -242,8 +245,13 @@ def _check(detector: Detector) -> None:
     if not channels or not detector.scored.any() or not detector.calibrations or not detector.slots:
         raise ValueError("it has no scored channel, no calibration or no slot")
     for number, calibration in enumerate(detector.calibrations):
-        expected = {"channel_scale": (channels,), "regional": (detector.regions + 1,), "high": (smoothed,)}
-        for name, shape in (expected | {"band": (2, channels)}).items():
+        expected = {
+            "channel_scale": (channels,),
+            "regional": (detector.regions + 1,),
+            "high": (smoothed,),
+            "band": (2, channels),
+        }
+        for name, shape in expected.items():
             if getattr(calibration, name).shape != shape:
                 raise ValueError(f"calibration {number} has {name} of shape {getattr(calibration, name).shape}")
         if not ((calibration.regional > 0).all() and (calibration.channel_scale > 0).all()):

@@ -26,7 +26,7 @@ from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats import alerts as alert_format
 from pipeline.formats.frames import TIMESTAMP
 from pipeline.formats.scores import scores_batch, scores_schema
-from pipeline.monitor.groups import in_time
+from pipeline.monitor.groups import chosen, in_time
 from pipeline.monitor.labels import Labelling
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import Policy
@@ -283,7 +283,7 @@ def note_ungrouped(policy: Policy, series: Collection[str]) -> None:
     if policy.grouping is None or not series:
         return
     labelling, by = Labelling(policy.labels), policy.grouping.by
-    if not any(set(by) <= dict(labelling.of(name)).keys() for name in series):
+    if all(chosen(labelling.of(name), by) is None for name in series):
         asked = " and ".join(by)
         note(f"nothing was grouped: no rule of labels gives a series {asked}; the first series is {min(series)!r}")
 

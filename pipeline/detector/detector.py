@@ -126,6 +126,11 @@ class Detector:
         return weights
 
     @cached_property
+    def slowest(self) -> int:
+        """Which of the K smoothed errors is the prediction's over its longest span."""
+        return int(np.flatnonzero(self.owners == 0)[-1])
+
+    @cached_property
     def lengths(self) -> Ints:
         """How many readings each of the K errors is about before it is smoothed, (K,)."""
         past = self.past

@@ -221,10 +221,9 @@ class Monitor:
         One, where the reading alone makes half of the prediction's slowest smoothed error, or errs ten times as much:
         all views see a spike.
         """
-        slowest = int(np.flatnonzero(self.detector.owners == 0)[-1])
-        alpha = self._tracks.alpha[slots]
-        alone = errors[:, slowest] * np.maximum(2 * alpha[:, slowest], 1 / SPIKE) >= smoothed[:, slowest]
-        about = np.maximum(span_of(alpha[np.arange(len(slots)), heaviest]), self.detector.lengths[heaviest])
+        slowest, alpha = self.detector.slowest, self._tracks.alpha
+        alone = errors[:, slowest] * np.maximum(2 * alpha[slots, slowest], 1 / SPIKE) >= smoothed[:, slowest]
+        about = np.maximum(span_of(alpha[slots, heaviest]), self.detector.lengths[heaviest])
         return np.where(alone & (smoothed[:, slowest] > 0), 1, about)
 
     def tally(self) -> Tally:

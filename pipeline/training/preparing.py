@@ -39,7 +39,7 @@ class Fitted:
 
     @property
     def trimmed_rows(self) -> Flags:
-        """The same, with nothing trimmed where nothing was, (T,)."""
+        """Which readings are trimmed, none where nothing was, (T,)."""
         return np.zeros(len(self.history), bool) if self.trimmed is None else self.trimmed
 
     @property

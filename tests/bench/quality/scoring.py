@@ -21,7 +21,7 @@ from pipeline.monitor.decision import Decision, no_bars
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Flags, Scores
-from pipeline.training.fit import fitting
+from pipeline.training.fit import finished, fitting
 from pipeline.training.loop import one_thread
 from tests.bench.quality.cases import Case, Entry, read, readings_of
 from tests.bench.quality.peers import PEERS, peer_scores
@@ -93,13 +93,7 @@ def ours(case: Case, settings: FitSettings) -> Scored:
 
 def learnt(case: Case, settings: FitSettings) -> Detector:
     """The detector of a case's train part."""
-    steps = fitting([case.train], case.names, "index", settings)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            detector: Detector = end.value
-            return detector
+    return finished(fitting([case.train], case.names, "index", settings))
 
 
 def exceeding(detector: Detector, scores: Scores, rate: float) -> Flags:
