@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,10 +18,11 @@ from pipeline.detector.fusion import fuse, heard, levels, opinions
 from pipeline.detector.scaling import unscale
 from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
-from pipeline.monitor.budget import Spent, none_spent
-from pipeline.monitor.decision import Bars, Decision, no_bars
+from pipeline.monitor.budget import none_spent
+from pipeline.monitor.decision import no_bars
 from pipeline.monitor.groups import Groups, in_time
-from pipeline.monitor.incidents import Incidents, Judged, Open, none_open
+from pipeline.monitor.incidents import Judged, none_open
+from pipeline.monitor.judge import Judge
 from pipeline.monitor.labels import Labelling
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
@@ -33,35 +33,6 @@ from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
 
 SPIKE = 10  # times the smoothed error
-
-
-class Judgement(NamedTuple):
-    """N readings after bar and incidents."""
-
-    scores: Scores
-    alerts: list[Alert]
-    bar: Floats  # (N,) in x, as it was compared
-    target: Floats  # (N,) the promised share of exceeding readings
-
-
-class Judge:
-    """The bar and the incidents under one policy, over columns of its own."""
-
-    def __init__(self, detector: Detector, policy: Policy, bars: Bars, columns: Open, spent: Spent, name: str) -> None:
-        self.bars = bars
-        self.decision = Decision(detector, policy, bars)
-        self.incidents = Incidents(detector, policy, columns, spent, name)
-        self._rarity = detector.rarity
-
-    def judge(self, judged: Judged, slots: Ints, steps: Ints, regular: Flags) -> Judgement:
-        """The scores with bar, exceedance and alert filled in, and the events."""
-        scores, own = judged.scores, judged.calibration
-        target = self.decision.targets(steps, regular)
-        exceeds, bar = self.decision.exceeding(scores.fused, scores.scored, target, own, slots)
-        decades = np.where(scores.scored, self._rarity(bar, own), 0.0)
-        scores = replace(scores, exceeds=exceeds, bar=decades)
-        alert, events = self.incidents.follow(replace(judged, scores=scores, target=target), slots)
-        return Judgement(replace(scores, alert=alert), events, bar, target)
 
 
 @dataclass(frozen=True, slots=True)
