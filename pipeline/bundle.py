@@ -32,10 +32,10 @@ from pipeline.detector.detector import Channel, Detector, LookingBack
 from pipeline.detector.engine import engine_of
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.past import Past
-from pipeline.detector.views import Components, Memory, shapes
+from pipeline.detector.views import Components, Linear, Memory, shapes
 from pipeline.exceptions import BundleError
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST, WEIGHTS, SLOTS = "manifest.json", "weights.safetensors", "slots.npz"
 VIEWS, CALIBRATION = "views.npz", "calibration.npz"
 LARGEST_MANIFEST = 64 * 2**20  # bytes
@@ -215,12 +215,13 @@ def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int
     past = scored * len(entry)
     memory = Memory(_remembered(arrays, "memory", past))
     shape = shapes(_remembered(arrays, "shape", past - 1)) if scored == 1 else None
+    linear = _linear(arrays, (scored, len(entry))) if scored > 1 else None
     mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
     width = window or past
     shaped = basis.ndim == 2 and mean.shape == common.shape == basis.shape[:1] == (width,)
     if not shaped or not (common > 0).all():
         raise ValueError(f"the components have shape {basis.shape}, the past has {width} numbers")
-    return LookingBack(Past(transition, entry, reach, window), memory, Components(mean, basis, common), shape)
+    return LookingBack(Past(transition, entry, reach, window), memory, Components(mean, basis, common), shape, linear)
 
 
 def _remembered(arrays: Arrays, view: str, width: int) -> npt.NDArray[Any]:
@@ -229,6 +230,14 @@ def _remembered(arrays: Arrays, view: str, width: int) -> npt.NDArray[Any]:
     if states.ndim != 2 or states.shape[1] != width or not len(states):
         raise ValueError(f"the {view} has states of shape {states.shape}, the past has {width} numbers")
     return states
+
+
+def _linear(arrays: Arrays, shape: tuple[int, int]) -> Linear:
+    """The linear forecast; ValueError where it is not of so many channels and coefficients."""
+    weights = arrays["views.linear.weights"]
+    if weights.shape != shape:
+        raise ValueError(f"the linear forecast has weights of shape {weights.shape}, the past has {shape}")
+    return Linear(weights)
 
 
 def _calibration(arrays: Arrays, number: int, numbers: Mapping[str, float]) -> Calibration:

@@ -17,7 +17,7 @@ from pipeline.detector.calibration import Calibration, Rarity, rarity_of
 from pipeline.detector.engine import Engine
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.detector.past import Past, Recalled
-from pipeline.detector.views import Components, FurtherView, Level, Memory, Prediction, View, owners
+from pipeline.detector.views import Components, FurtherView, Level, Linear, Memory, Prediction, View, owners
 from pipeline.records import Clock, Flags, Floats, Ints
 
 
@@ -37,6 +37,7 @@ class LookingBack:
     memory: Memory
     components: Components
     shape: Memory | None = None  # where one channel is scored
+    linear: Linear | None = None  # where many are
 
     @property
     def regions(self) -> int:
@@ -56,6 +57,8 @@ class LookingBack:
         yield "views.memory.states", self.memory.states
         if self.shape:
             yield "views.shape.states", self.shape.states
+        if self.linear:
+            yield "views.linear.weights", self.linear.weights
         yield "views.components.mean", self.components.mean
         yield "views.components.basis", self.components.basis
         yield "views.components.common", self.components.common
@@ -107,7 +110,8 @@ class Detector:
         level, back = () if self.many else (Level(),), self.looking_back
         if back is None:
             return level
-        return (*level, back.memory, *((back.shape,) if back.shape else ()), back.components)
+        further = (back.linear, back.memory, back.shape, back.components)
+        return (*level, *(view for view in further if view is not None))
 
     @cached_property
     def views(self) -> tuple[View, ...]:

@@ -55,7 +55,7 @@ class Recalled:
     state: Floats  # (N, C d)
     window: Floats  # (N, W) oldest first
     full: Flags  # (N,) so many readings came since a reset; before that the views that look back have no error
-    earlier: Floats  # (N, C d) the state before the reading; (N, 0) where nobody asks for its region
+    earlier: Floats  # (N, C d) the state before the reading
     earlier_full: Flags  # (N,)
 
     def __getitem__(self, rows: slice) -> Recalled:

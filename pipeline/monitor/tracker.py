@@ -115,7 +115,6 @@ class Tracker:
         self._scored = detector.scored
         self._past = detector.past
         self._back = detector.looking_back
-        self._regions = detector.regions
         self._views = detector.further
         self._tracks = tracks
 
@@ -142,7 +141,7 @@ class Tracker:
             state=np.zeros((rows, kept)),
             window=np.zeros((rows, tracks.window.shape[1])),
             full=np.zeros(rows, bool),
-            earlier=np.zeros((rows, kept if self._regions else 0)),
+            earlier=np.zeros((rows, kept)),
             earlier_full=np.zeros(rows, bool),
         )
         for chosen in rounds:
@@ -218,7 +217,7 @@ class Tracker:
         tracked.forecast_known[taken] = known
         tracked.settled[taken] = np.maximum(tracks.since_reset[slots] - self._settings.warm_up // 2 + 1, 1)
         tracked.outcome[taken] = np.where(tracks.since_reset[slots] < self._settings.warm_up, WARMING, SCORED)
-        if self._past and self._regions:
+        if self._past:
             recalled.earlier[taken] = tracks.legendre[slots].reshape(len(slots), -1)
             recalled.earlier_full[taken] = tracks.since_reset[slots] >= self._past.longest
         self._run(z, readings.at[taken], slots)

@@ -1,8 +1,9 @@
 """What is normal for a detector: its errors on the calibration part, by the very tracker that will run.
 
-Every history is run from its first row, so that the state in service is the state in which the errors were made; the
-errors of the last 20 % are kept, and of the fit part how they differ from region to region of the past. The slots
-of the bundle are what the tracker remembers at the end.
+Every history is run from its first row, so that the state in service is the state in which the errors were made. The
+errors of the last 20 % are kept, for only from them is it known how rare an error is; how they differ from channel to
+channel and from region to region of the past is taken from the fit part, which is longer. The slots of the bundle are
+what the tracker remembers at the end.
 """
 
 from __future__ import annotations
@@ -69,17 +70,18 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS)
     own = own if len(fitted) > 1 else own[:0]
     groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
-    scales = np.stack([kept.channel_scale(rows, detector.scored) for rows in groups])
+    learnt = Kept.of(batches, [batch.learnt for batch in batches])
+    of_fit = [np.arange(len(learnt.slots)), *learnt.rows_of(own)]
+    scales = np.stack([learnt.channel_scale(rows, detector.scored) for rows in of_fit])
     regionals = np.ones((len(groups), detector.regions + 1))
     if detector.regions:
-        learnt = Kept.of(batches, [batch.learnt for batch in batches])
-        of_fit = [np.arange(len(learnt.slots)), *learnt.rows_of(own)]
         regionals = np.stack([learnt.regional(rows, detector.regions) for rows in of_fit])
-    high, fused = opinions_run(detector, slots, batches, (scales[:1], regionals[:1]), groups[:1])
+    parts = list(zip(groups, of_fit, strict=True))
+    high, fused = opinions_run(detector, slots, batches, (scales[:1], regionals[:1]), parts[:1])
     highs, by_group = [high[0]], [fused]
     if len(groups) > 1:
         slots.marks.calibration[own] = np.arange(1, len(groups))
-        high, fused = opinions_run(detector, slots, batches, (scales, regionals), groups, pooled=high[0])
+        high, fused = opinions_run(detector, slots, batches, (scales, regionals), parts, pooled=high[0])
         highs, by_group = list(high), by_group + [fused] * len(own)
     calibrations = [
         kept.calibration(rows, scale, regional, high, fused[rows])
@@ -136,13 +138,14 @@ def opinions_run(
     slots: Slots,
     batches: Sequence[Batch],
     commons: tuple[Floats, Floats],
-    groups: Sequence[Ints],
+    parts: Sequence[tuple[Ints, Ints]],
     pooled: Floats | None = None,
 ) -> tuple[Floats, Floats]:
-    """The 99 % levels (J, K) of J groups of the n calibrating readings, and the fused errors of all of these (n,).
+    """The 99 % levels (J, K) of J groups, and the fused errors of all n calibrating readings, (n,).
 
     Each series is run from its first row with what is common under its calibration in `commons`: channel scales (J, C)
-    and regional ones (J, R + 1). The levels of the first group are `pooled`, (K,), where they are known.
+    and regional ones (J, R + 1). `parts` are the rows of each group among the calibrating readings, and among those
+    that were learnt from. The levels of the first group are `pooled`, (K,), where they are known.
     """
     smoothed = []
     for batch in batches:
@@ -150,13 +153,20 @@ def opinions_run(
         error = prediction_error(batch.residual, batch.tracked.there, scale)
         errors = errors_of(detector.owners, error, batch.tracked.further)
         smoothed.append(smooth(errors, batch.tracked, batch.slots, batch.rounds, slots.tracks))
-    kept = np.concatenate([errors[batch.calibrates] for errors, batch in zip(smoothed, batches, strict=True)])
-    high = np.stack([np.quantile(kept[rows], 0.99, axis=0) for rows in groups])
+    both = list(zip(smoothed, batches, strict=True))
+    kept = np.concatenate([errors[batch.calibrates] for errors, batch in both])
+    high = np.stack([np.quantile(kept[rows], 0.99, axis=0) for rows, _ in parts])
+    if detector.many:  # a machine that moved in its calibration part would make every view silent (0013)
+        learnt = np.concatenate([errors[batch.learnt] for errors, batch in both])
+        before = [
+            np.quantile(learnt[rows], 0.99, axis=0) if len(rows) else high[j] for j, (_, rows) in enumerate(parts)
+        ]
+        high = np.where(np.stack(before) > 0, np.minimum(high, before), high)
     high[0] = high[0] if pooled is None else pooled
     high = np.where(high > 0, high, high[0])  # a series whose past is never full takes what is common for all
     slots.tracks.habit[:] = 0
     fused = []
-    for errors, batch in zip(smoothed, batches, strict=True):
+    for errors, batch in both:
         opinion = opinions(levels(errors, high[slots.marks.calibration[batch.slots]]), detector.owners)
         if detector.many:
             opinion = beyond_habit(opinion, batch.tracked, batch.slots, batch.rounds, slots.tracks)
@@ -194,8 +204,10 @@ class Kept:
     def channel_scale(self, rows: Ints, scored: Flags) -> Floats:
         """The mean squared residual of each channel (C,), so that no channel is louder than others; 1 for context.
 
-        At least a tenth of the median channel's and 1e-6, else dead channels dominate.
+        1 for all where there is no row. At least a tenth of the median channel's and 1e-6, else dead channels dominate.
         """
+        if not len(rows):
+            return np.ones(len(scored))
         squares = np.where(self.there[rows], self.residual[rows] ** 2, 0.0).sum(axis=0)
         means = squares / np.maximum(self.there[rows].sum(axis=0), 1)
         floor = max(float(np.median(means[scored])) / 10, 1e-6)

@@ -14,7 +14,7 @@ from scipy.linalg import expm
 
 from pipeline.detector.detector import LookingBack
 from pipeline.detector.past import Past
-from pipeline.detector.views import Components, Memory, shapes
+from pipeline.detector.views import Components, Linear, Memory, shapes
 from pipeline.records import Flags, Floats, Ints, Singles
 from pipeline.training.history import Grid, parts_of
 from pipeline.training.preparing import Fitted
@@ -25,6 +25,7 @@ LONGEST_WINDOW = 256  # readings
 REMEMBERED, CANDIDATES = 256, 20_000  # states kept in memory, and looked at to choose them
 FOR_COMPONENTS, EXPLAINED, MOST_COMPONENTS = 1500, 0.95, 64  # pasts, share of their variance, and a limit
 FULL_SHARE = 0.1  # of the rows of the calibration parts, in which the past is full; below, no view looks back
+PENALTY = 1e-3  # of the ridge, for each row
 FLOOR = 0.1  # of the typical coordinate: the least that a residual is commonly
 
 
@@ -49,7 +50,12 @@ def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int
         return None
     memory = Memory(farthest_first(candidates, REMEMBERED))
     if many:
-        return LookingBack(past, memory, _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES)))
+        components = _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES))
+        pairs = [
+            _pairs(grid, state[:end], ok[:end], scored)
+            for grid, state, ok, end in zip(grids, states, full, lengths, strict=True)
+        ]
+        return LookingBack(past, memory, components, linear=_linear(pairs, past.order))
     shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED))
     windows = [
         _windows(grid.z[:end, scored][:, 0], past.window, age[:end])
@@ -145,6 +151,28 @@ def _windows(z: Floats, width: int, age: Ints) -> Floats:
     if len(z) < width:
         return np.zeros((0, width))
     return sliding_window_view(z, width)[age[width - 1 :] >= width]
+
+
+Pairs = tuple[Floats, Floats, Flags]
+
+
+def _pairs(grid: Grid, states: Singles, full: Flags, scored: Flags) -> Pairs:
+    """Full states (n, C d) of a series, the row after each, (n, C), and which of its channels are present, (n, C)."""
+    before = np.flatnonzero(full[:-1] & full[1:])  # full only so long after a stretch began: of one stretch
+    after = before + 1
+    return states[before].astype(np.float64), grid.z[after][:, scored], grid.present[after][:, scored]
+
+
+def _linear(pairs: Sequence[Pairs], order: int) -> Linear:
+    """The ridge that forecasts each channel from its own state, over all series together."""
+    states, z, present = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    states = states.reshape(*z.shape, order)
+    weighed = states * present[..., None]
+    gram = np.einsum("ncd,nce->cde", weighed, states)
+    count = np.maximum(present.sum(axis=0), 1)
+    gram += PENALTY * count[:, None, None] * np.eye(order)
+    weights: Floats = np.linalg.solve(gram, np.einsum("ncd,nc->cd", weighed, z)[..., None])[..., 0]
+    return Linear(weights)
 
 
 def _components(pasts: Floats, later: Floats | None) -> Components:

@@ -2,6 +2,7 @@
 
 from pipeline.detector.views.components import Components
 from pipeline.detector.views.level import Level
+from pipeline.detector.views.linear import Linear
 from pipeline.detector.views.memory import Memory, shapes
 from pipeline.detector.views.prediction import Prediction, prediction_error
 from pipeline.detector.views.view import FurtherView, View, errors_of, owners, spans_of
@@ -10,6 +11,7 @@ __all__ = [
     "Components",
     "FurtherView",
     "Level",
+    "Linear",
     "Memory",
     "Prediction",
     "View",
