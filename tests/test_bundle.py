@@ -82,7 +82,7 @@ def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path)
         (b"", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "is not the manifest of a bundle"),
-        (b'{"format": 9, "files": {}}', "this program reads format 3, the bundle has format 9"),
+        (b'{"format": 9, "files": {}}', "this program reads format 4, the bundle has format 9"),
         (b'{"format": 3, "files": {}}', "damaged or not ours"),
     ],
 )

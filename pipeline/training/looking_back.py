@@ -28,6 +28,8 @@ FULL_SHARE = 0.1  # of the rows of the calibration parts, in which the past is f
 PENALTY = 1e-3  # of the ridge, for each row
 FLOOR = 0.1  # of the typical coordinate: the least that a residual is commonly
 
+Pairs = tuple[Floats, Floats, Flags]  # states (n, C d), the rows after them (n, C), and whether these are present
+
 
 def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int) -> LookingBack | None:
     """The past of a detector with these scored channels (C,) and this period, and what is common in it.
@@ -55,7 +57,7 @@ def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int
             _pairs(grid, state[:end], ok[:end], scored)
             for grid, state, ok, end in zip(grids, states, full, lengths, strict=True)
         ]
-        return LookingBack(past, memory, components, linear=_linear(pairs, past.order))
+        return LookingBack(past, memory, components, linear=line_of(pairs, past.order))
     shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED))
     windows = [
         _windows(grid.z[:end, scored][:, 0], past.window, age[:end])
@@ -93,6 +95,18 @@ def farthest_first(points: Floats, count: int) -> Floats:
         chosen.append(farthest)
         nearest = np.minimum(nearest, ((points - points[farthest]) ** 2).sum(axis=1))
     return points[chosen]
+
+
+def line_of(pairs: Sequence[Pairs], order: int) -> Linear:
+    """The ridge that forecasts each channel from the d coefficients of its own state, over all pairs together."""
+    states, z, present = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    states = states.reshape(*z.shape, order)
+    weighed = states * present[..., None]
+    gram = np.einsum("ncd,nce->cde", weighed, states)
+    count = np.maximum(present.sum(axis=0), 1)
+    gram += PENALTY * count[:, None, None] * np.eye(order)
+    weights: Floats = np.linalg.solve(gram, np.einsum("ncd,nc->cd", weighed, z)[..., None])[..., 0]
+    return Linear(weights)
 
 
 def thinned(parts: Sequence[Floats | Singles], count: int) -> Floats:
@@ -153,26 +167,11 @@ def _windows(z: Floats, width: int, age: Ints) -> Floats:
     return sliding_window_view(z, width)[age[width - 1 :] >= width]
 
 
-Pairs = tuple[Floats, Floats, Flags]
-
-
 def _pairs(grid: Grid, states: Singles, full: Flags, scored: Flags) -> Pairs:
     """Full states (n, C d) of a series, the row after each, (n, C), and which of its channels are present, (n, C)."""
     before = np.flatnonzero(full[:-1] & full[1:])  # full only so long after a stretch began: of one stretch
     after = before + 1
     return states[before].astype(np.float64), grid.z[after][:, scored], grid.present[after][:, scored]
-
-
-def _linear(pairs: Sequence[Pairs], order: int) -> Linear:
-    """The ridge that forecasts each channel from its own state, over all series together."""
-    states, z, present = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    states = states.reshape(*z.shape, order)
-    weighed = states * present[..., None]
-    gram = np.einsum("ncd,nce->cde", weighed, states)
-    count = np.maximum(present.sum(axis=0), 1)
-    gram += PENALTY * count[:, None, None] * np.eye(order)
-    weights: Floats = np.linalg.solve(gram, np.einsum("ncd,nc->cd", weighed, z)[..., None])[..., 0]
-    return Linear(weights)
 
 
 def _components(pasts: Floats, later: Floats | None) -> Components:

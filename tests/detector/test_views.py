@@ -10,6 +10,7 @@ from pipeline.detector.past import Past, Recalled
 from pipeline.detector.views import (
     Components,
     Level,
+    Linear,
     Memory,
     Prediction,
     errors_of,
@@ -98,6 +99,17 @@ def test_a_view_that_looks_back_says_nothing_before_its_past_is_full():
     assert Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2)).error(HERE, HERE, early).tolist() == [0.0]
 
 
+def test_the_line_errs_by_the_mean_distance_from_a_sum_of_the_state_before_the_reading():
+    line, z = Linear(np.array([[1.0, 2.0], [0.0, 1.0]])), np.array([[10.0, 1.0], [10.0, 1.0]])
+    seen = recalled([[99.0] * 4] * 2, earlier=[[1.0, 3.0, 5.0, 4.0]] * 2)  # it forecasts 7 and 4
+
+    assert line.error(z, np.ones((2, 2), bool), seen).tolist() == [3.0, 3.0]
+    assert line.error(z, np.array([[True, True], [False, True]]), seen).tolist() == [3.0, 3.0]
+    assert line.error(z, np.array([[True, False], [False, True]]), seen).tolist() == [3.0, 3.0]
+    assert line.error(z + 1, np.array([[True, False], [False, True]]), seen).tolist() == [4.0, 2.0]
+    assert line.error(z, np.ones((2, 2), bool), replace(seen, earlier_full=np.zeros(2, bool))).tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(("period", "expected"), [(25, (25,)), (8, (8,)), (128, (128,)), (256, (128,))])
 def test_the_prediction_is_smoothed_over_a_period_of_at_most_128_readings(period, expected):
     assert Prediction(many=False).spans(period) == expected
@@ -111,12 +123,13 @@ def test_only_a_detector_of_one_scored_channel_has_the_level():
 
 def test_what_was_learnt_of_the_past_is_looked_at_after_the_prediction():
     components = Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4))
-    many = replace(unmoved(), looking_back=LookingBack(LINE, Memory(np.zeros((2, 4))), components))
+    line = Linear(np.zeros((2, 2)))
+    many = replace(unmoved(), looking_back=LookingBack(LINE, Memory(np.zeros((2, 4))), components, linear=line))
     one = replace(
         unmoved(unmoved().channels[:1]), looking_back=LookingBack(LINE, Memory(ORIGIN), WHOLE, shapes(ORIGIN[:, 1:]))
     )
 
-    assert [view.name for view in many.views] == ["prediction", "memory", "components"]
+    assert [view.name for view in many.views] == ["prediction", "linear", "memory", "components"]
     assert [view.name for view in one.views] == ["prediction", "level", "memory", "shape", "components"]
 
 

@@ -75,7 +75,7 @@ class Taken:
     z: list[float] = field(default_factory=list)
     forecast: list[float] | None = None
     there: list[bool] = field(default_factory=list)  # scored and not missing
-    further: list[float] = field(default_factory=list)  # errors of the memory, the shapes and the components
+    further: list[float] = field(default_factory=list)  # errors of the line, the memory, the shapes, the components
     region: int = 0  # of the past that it came after
     since: int = 0  # readings since a reset, before it
     reset: bool = False
@@ -88,8 +88,9 @@ class Looking:
         past, back = detector.past, detector.looking_back
         self.memory, self.components = back.memory.states.tolist(), back.components
         self.shapes = back.shape.states.tolist() if back.shape else []
+        self.line = back.linear.weights.tolist() if back.linear else []
         self.reach, self.window = past.reach, past.window
-        self.order, self.channels = past.order, int(detector.scored.sum())
+        self.order, self.channels, self.scored = past.order, int(detector.scored.sum()), detector.scored.tolist()
         self.held, self.entered = legendre(self.reach, self.order)
         self.clear()
 
@@ -123,6 +124,20 @@ class Looking:
         squares = [o * o / c for o, c in zip(outside, self.components.common.tolist(), strict=True)]
         near = [math.fsum(nearest) / len(nearest) for nearest in remembered]
         return [*near, math.fsum(squares) / len(squares)]
+
+    def off_the_line(self, z: Sequence[float], there: Sequence[bool], since: int) -> list[float]:
+        """Of many scored channels, before z is read: how far each is from a sum of its state, on average."""
+        if not self.line:
+            return []
+        if since < self.reach:
+            return [0.0]
+        mine = [pair for pair, scored in zip(zip(z, there, strict=True), self.scored, strict=True) if scored]
+        counted = [
+            abs(one - math.fsum(m * w for m, w in zip(state, weights, strict=True)))
+            for (one, here), state, weights in zip(mine, self.states, self.line, strict=True)
+            if here
+        ]
+        return [math.fsum(counted) / len(counted)]
 
     def region(self, since: int) -> int:
         """The nearest shape, with `since` readings since a reset; their number where the past is not full."""
@@ -193,9 +208,10 @@ class Tracking:
         there = [scored and v is not None for v, scored in zip(values, self.scored, strict=True)]
         outcome = "SCORED" if self.since >= self.warm_up else "WARMING"
         region = self.looking.region(self.since) if self.looking else 0
+        further = self.looking.off_the_line(z, there, self.since) if self.looking else []
         self.forecast = self.step_on(z, at)
         self.since += 1
-        further = self.looking.errors(self.since) if self.looking else []
+        further += self.looking.errors(self.since) if self.looking else []
         taken = Taken(outcome, z, known, there, further, region, self.since - 1, reset)
         if 0 < len(self.gathered) < SETTLED:
             self.gather(values)
@@ -238,7 +254,7 @@ class Tracking:
 
 @dataclass
 class Normal:
-    """What the calibration part says."""
+    """What is normal, as the fit part and the calibration part say."""
 
     channel_scale: list[float]
     regional: list[float]  # how many times the usual in each region of the past
@@ -268,7 +284,7 @@ class Errors:
     def __init__(self, scored: Sequence[bool], period: int, warm_up: int) -> None:
         self.warm_up = warm_up
         self.many = sum(scored) > 1
-        self.spans = [5, 20] if self.many else [min(period, 128), 1, min(period, 128)]
+        self.spans = [5, 20, 20] if self.many else [min(period, 128), 1, min(period, 128)]
         self.smoothed: list[float] | None = None
         self.habit: list[float] = []
         self.levels: list[float] = []  # of the last reading, as far as they are beyond the habit of their view
@@ -285,7 +301,7 @@ class Errors:
         own = [abs(z) for z, there in zip(taken.z, taken.there, strict=True) if there]
         prediction, level = math.fsum(weighted) / len(weighted), math.fsum(own) / len(own)
         errors = ([prediction] * 2 if self.many else [prediction, level, level]) + taken.further
-        spans = self.spans + [1] * len(taken.further)
+        spans = (self.spans + [1] * len(errors))[: len(errors)]
         settled = max(taken.since - self.warm_up // 2 + 1, 1)  # a mean at first, from the middle of the warm-up on
         before = self.smoothed or errors
         self.smoothed = [
@@ -348,24 +364,36 @@ def calibrated(
     scored = tracking.scored
     taken = [tracking.take(at, values) for at, values in history]
     kept = [row >= begin and each.outcome == "SCORED" for row, each in enumerate(taken)]
-    residuals: list[list[float]] = [[] for _ in scored]
-    for each, keep in zip(taken, kept, strict=True):
-        for channel, there in enumerate(each.there if keep else []):
-            if there:
-                residuals[channel].append(each.z[channel] - each.forecast[channel])
-    means = [math.fsum(r * r for r in column) / len(column) if column else 1.0 for column in residuals]
+    learnt = [each for row, each in enumerate(taken) if row < fit_end and each.outcome == "SCORED"]
+    residuals = residuals_of(len(scored), [each for each, keep in zip(taken, kept, strict=True) if keep])
+    means = [math.fsum(r * r for r in c) / len(c) if c else 1.0 for c in residuals_of(len(scored), learnt)]
     typical = quantile([m for m, s in zip(means, scored, strict=True) if s], 0.5)
     floor = max(typical / 10, 1e-6)
     scale = [max(m, floor) if s else 1.0 for m, s in zip(means, scored, strict=True)]
-    learnt = [each for row, each in enumerate(taken) if row < fit_end and each.outcome == "SCORED"]
     regional = regions_of(tracking, learnt)
     errors = Errors(scored, period, tracking.warm_up)
     smoothed = [errors.take(each, scale, regional) for each in taken]
     mine = [each for each, keep in zip(smoothed, kept, strict=True) if keep]
     high = [quantile([each[k] for each in mine], 0.99) for k in range(len(mine[0]))]
+    if sum(scored) > 1:  # no more than was common in the fit part
+        before = [
+            s for row, (s, t) in enumerate(zip(smoothed, taken, strict=True)) if row < fit_end and t.outcome == "SCORED"
+        ]
+        common = [quantile([each[k] for each in before], 0.99) for k in range(len(high))]
+        high = [min(h, c) if c > 0 else h for h, c in zip(high, common, strict=True)]
     band = [(quantile(c, 0.005), quantile(c, 0.995)) if c else (0.0, 0.0) for c in residuals]
     said = [None if each is None else errors.fused(each, high) for each in smoothed]
     return Normal(scale, regional, high, sorted(x for x, keep in zip(said, kept, strict=True) if keep), band)
+
+
+def residuals_of(channels: int, taken: Sequence[Taken]) -> list[list[float]]:
+    """The residuals of each channel where it was scored and there."""
+    residuals: list[list[float]] = [[] for _ in range(channels)]
+    for each in taken:
+        for channel, there in enumerate(each.there):
+            if there:
+                residuals[channel].append(each.z[channel] - each.forecast[channel])
+    return residuals
 
 
 def regions_of(tracking: Tracking, learnt: Sequence[Taken]) -> list[float]:

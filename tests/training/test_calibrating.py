@@ -8,6 +8,7 @@ import pytest
 from pipeline.training.calibrating import Kept, begun, tracked_batches
 from pipeline.training.history import History
 from pipeline.training.preparing import prepared
+from tests.fixtures import fitted
 
 
 def kept(residual, region):
@@ -84,3 +85,18 @@ def test_what_was_trimmed_is_not_common_in_any_region(one):
     learnt = [batch.learnt for batch in tracked_batches(one.detector, begun(one.detector, [odd]), [odd])]
     assert not np.concatenate(learnt)[trimmed].any()
     assert np.concatenate(learnt).any()
+
+
+def test_a_move_in_the_calibration_part_does_not_make_the_views_of_a_machine_silent(channels):
+    (known,) = channels.histories
+    begin = len(known.at) * 80 // 100
+    moved = known.values.copy()
+    moved[begin:] += 4 * np.nanstd(known.values[:begin], axis=0)
+    stayed, gone = (
+        fitted([replace(known, values=values)], channels.detector.names) for values in (known.values, moved)
+    )
+
+    np.testing.assert_array_equal(gone.channel_scales, stayed.channel_scales)
+    linear, memory = (int(np.flatnonzero(gone.owners == view)[0]) for view in (1, 2))
+    for view in (linear, memory):
+        assert gone.highs[0, view] < 1.5 * stayed.highs[0, view]

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.detector.past import Past
+from pipeline.detector.past import Past, Recalled
 from pipeline.training.history import History
-from pipeline.training.looking_back import farthest_first, legendre, look_back, thinned
+from pipeline.training.looking_back import farthest_first, legendre, line_of, look_back, thinned
 from pipeline.training.preparing import prepared
 from tests.streams import machine, wave
 
@@ -103,6 +103,56 @@ def test_nothing_of_the_calibration_part_is_remembered(rows):
 
     np.testing.assert_array_equal(first.memory.states, second.memory.states)
     np.testing.assert_array_equal(first.components.basis, second.components.basis)
+
+
+def test_nothing_of_the_calibration_part_teaches_the_line():
+    changed = tones()
+    changed[960:] += 50.0
+    first, second = (looked(history(values), scored=SCORED_TWO) for values in (tones(), changed))
+
+    np.testing.assert_array_equal(first.linear.weights, second.linear.weights)
+
+
+def tones(rows=1200):
+    return np.stack([np.sin(np.arange(rows) / 9), np.cos(np.arange(rows) / 5), np.zeros(rows)], axis=1)
+
+
+def off_the_line(back, values):
+    """The mean error of the line over the last rows of values (T, 3), of which two channels are scored."""
+    (series,) = prepared([history(values)], list("abc"))
+    z = series.grid(10).z[:, :2]
+    before = np.stack([states_of(z[:-1, c], back.past.reach, back.past.order) for c in (0, 1)]).reshape(1, -1)
+    seen = Recalled(before, np.zeros((1, 0)), np.array([True]), before.astype(float), np.array([True]))
+    return float(back.linear.error(z[-1:], np.ones((1, 2), bool), seen)[0])
+
+
+def test_the_line_forecasts_what_repeats_far_better_than_the_mean_does():
+    back = looked(history(tones()), scored=SCORED_TWO)
+
+    assert back.linear.weights.shape == (2, back.past.order)
+    assert off_the_line(back, tones()) < 0.1 * np.abs(tones()[-1, :2]).mean()
+
+
+def test_the_line_of_a_channel_is_not_that_of_another():
+    silent = tones()
+    silent[:, 1] = 0.0
+    alone, both = (looked(history(values), scored=SCORED_TWO).linear.weights for values in (silent, tones()))
+
+    np.testing.assert_allclose(alone[0], both[0], 1e-6)
+    assert not alone[1].any()
+
+
+def test_a_reading_that_was_missing_teaches_the_line_nothing(rng):
+    states, present = rng.normal(size=(50, 4)), np.ones((50, 2), bool)  # two channels of two coefficients
+    z = states.reshape(50, 2, 2) @ np.array([2.0, -1.0])
+    present[7, 0], z[7, 0] = False, 1e6
+
+    weights = line_of([(states[:20], z[:20], present[:20]), (states[20:], z[20:], present[20:])], 2).weights
+    np.testing.assert_allclose(weights, [[2.0, -1.0]] * 2, 0.01)
+
+
+def test_one_scored_channel_has_no_line():
+    assert looked(history(wave(1200))).linear is None
 
 
 def test_a_series_that_never_moves_has_one_state_and_no_error_to_count():
