@@ -83,7 +83,7 @@ def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path)
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "is not the manifest of a bundle"),
         (b'{"format": 9, "files": {}}', "this program reads format 4, the bundle has format 9"),
-        (b'{"format": 3, "files": {}}', "damaged or not ours"),
+        (b'{"format": 4, "files": {}}', "damaged or not ours"),
     ],
 )
 def test_a_manifest_that_is_not_ours_is_refused(folder, content, said):
@@ -147,6 +147,15 @@ def test_what_does_not_fit_the_past_that_is_kept_is_refused(folder, name, value,
     replaced(folder, "views.npz", content.getvalue())
 
     assert said in refusal(folder)
+
+
+def test_a_line_that_does_not_fit_the_past_of_many_channels_is_refused(channels, tmp_path):
+    save(channels.detector, tmp_path / "bundle")
+    content = io.BytesIO()
+    np.savez(content, **(dict(np.load(tmp_path / "bundle/views.npz")) | {"views.linear.weights": np.zeros((2, 3))}))
+    replaced(tmp_path / "bundle", "views.npz", content.getvalue())
+
+    assert "weights of shape (2, 3), the past has (2, 4)" in refusal(tmp_path / "bundle")
 
 
 def test_views_that_look_back_on_a_past_that_is_not_kept_are_refused(folder):

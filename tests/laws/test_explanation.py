@@ -23,7 +23,7 @@ def test_every_number_of_an_explanation_is_that_of_the_definitions(kind, request
     judging = Judging(normal, PROBABILITY, detector.digest, later.name)
     start = judging.bar
     said = said_of(tracking, errors, judging, rows_of(later.at, later.values, later.missing))
-    owners = {1: (0, 1, 1, 2, 3, 4), 2: (0, 0, 1, 2)}[int(detector.scored.sum())]
+    owners = {1: (0, 1, 1, 2, 3, 4), 2: (0, 0, 1, 2, 3)}[int(detector.scored.sum())]
     weights = [1 / (len(set(owners)) * owners.count(owner)) for owner in owners]
 
     for row in ROWS_TOLD:

@@ -55,7 +55,7 @@ def scene(kind, request):
     known = request.getfixturevalue(kind)
     history = known.histories[0]
     values = {"one": wave, "channels": machine}[kind](ROWS, first=len(history))
-    return known.detector, history, troubled(series(history.name, values, BEGIN + len(history) * STEP), 4)
+    return known.detector, history, troubled(series(history.name, values, BEGIN + len(history) * STEP), 5)
 
 
 def plain(detector, history):
