@@ -39,6 +39,10 @@ class StateError(PlumblineError):
     """Saved state cannot be used or written."""
 
 
+class LogChangedError(PlumblineError):
+    """A topic is not the log that it was, and the operator has to say how to go on."""
+
+
 class BrokerError(PlumblineError):
     """Kafka is unreachable, refuses us, or did not store what was sent."""
 
@@ -56,6 +60,10 @@ class OffsetLostError(BrokerError):
     def __init__(self, message: str, partitions: Mapping[tuple[str, int], int | None]) -> None:
         super().__init__(message)
         self.partitions = partitions
+
+
+class AbandonedError(BrokerError):
+    """What was put out since the last commit is undone, or nobody knows: begin again from what was committed."""
 
 
 class StalledError(BrokerError):

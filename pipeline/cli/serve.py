@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,29 +19,41 @@ from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import say
 from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.process import Signals, SystemClock, log_to_stderr
+from pipeline.connectors import kafka_changelog
 from pipeline.connectors.http import serve_http
+from pipeline.connectors.kafka_changelog import KafkaChangelog
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
+from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.connectors.state_folder import StateFolder
 from pipeline.exceptions import SettingsError
 from pipeline.formats.json import JsonDecoder
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.commit import FirstStart
+from pipeline.service.checkpoints import StoreCheckpoints
+from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.outputs import Nowhere, OutputTopics
+from pipeline.service.ports import StateStore
 from pipeline.service.service import Connection, Service, ServiceSettings
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Served, Telemetry
 from pipeline.service.watched import SeriesShown
-from pipeline.settings import DetectorSettings, Settings
+from pipeline.settings import DetectorSettings, KafkaSettings, Settings
 
 REQUEST_SECONDS = 4.0  # for one answer of a broker: a stop waits for two of them
+COMMIT_SECONDS = 1.0  # between two transactions
 DELIVERY_SECONDS = 60.0  # after which a message that was not acknowledged has failed
 
 
 def serve(
-    config: Path, /, *, dry_run: bool = False, fresh: bool = False, start: Literal["earliest", "latest"] = "earliest"
+    config: Path,
+    /,
+    *,
+    dry_run: bool = False,
+    fresh: bool = False,
+    start: Literal["earliest", "latest"] = "earliest",
+    rewarm: bool = False,
 ) -> int:
     """Score a topic as it grows, until stopped.
 
@@ -57,6 +70,8 @@ def serve(
         Forget the saved state, and what the bundle remembers of its series.
     start
         Where to begin in a partition that the group has never read.
+    rewarm
+        A topic has got partitions: let all its series warm up from the records before, wherever they are now.
     """
     settings = load_settings(config)
     streams = [_stream(one, fresh) for one in settings.detectors.values()]
@@ -74,14 +89,13 @@ def serve(
         signals = open_until_the_end.enter_context(Signals())
         service = Service(
             streams,
-            _connecting(settings, cluster, signals.asked, dry_run),
-            store,
+            _connecting(settings, cluster, signals.asked, store, dry_run=dry_run),
             OutputTopics(settings.outputs.alerts, settings.outputs.scores, settings.outputs.dead_letters),
             telemetry,
             SystemClock(),
             signals,
             say,
-            ServiceSettings(commit_every=settings.state.every_seconds, dry_run=dry_run, first_start=FirstStart(start)),
+            _service_settings(settings, ResumeRules(start, repartitioned=rewarm), dry_run=dry_run),
         )
         return 0 if service.run() else 1
 
@@ -102,17 +116,30 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
     )
 
 
+def _service_settings(settings: Settings, resume: ResumeRules, *, dry_run: bool) -> ServiceSettings:
+    """How often things are made to last: outputs that are seen only with a commit are committed each second."""
+    every = settings.state.every_seconds
+    loss = "rewarm" if settings.kafka is None else settings.kafka.on_offset_loss
+    return ServiceSettings(
+        commit_every=min(every, COMMIT_SECONDS) if settings.delivery == "exactly_once" else every,
+        save_every=every if settings.delivery == "exactly_once" else 0.0,
+        dry_run=dry_run,
+        resume=replace(resume, on_loss=loss),
+    )
+
+
 def _connecting(
-    settings: Settings, cluster: Cluster, stopping: Callable[[], bool], dry_run: bool
+    settings: Settings, cluster: Cluster, stopping: Callable[[], bool], store: StateStore | None, *, dry_run: bool
 ) -> Callable[[], Connection]:
     """How the service connects, at its start and whenever it starts over."""
-    group = settings.kafka.group_id if settings.kafka is not None else "plumbline"
+    kafka = settings.kafka or KafkaSettings()
     topics = [one.topic for one in settings.detectors.values() if one.topic is not None]
+    group, changelog = kafka.group_id, settings.state.changelog
     if dry_run:  # a group of its own, gone with its member, for it commits nothing
-        group = f"{group}-dry-run-{secrets.token_hex(4)}"
-    written = [
-        topic for topic in (settings.outputs.alerts, settings.outputs.scores, settings.outputs.dead_letters) if topic
-    ]
+        group, changelog = f"{group}-dry-run-{secrets.token_hex(4)}", None
+    outputs = settings.outputs
+    written = [topic for topic in (outputs.alerts, outputs.scores, outputs.dead_letters) if topic]
+    name = kafka.transactional_id or f"{group}-{secrets.token_hex(8)}"
 
     def connect() -> Connection:
         with ExitStack() as undo:
@@ -120,13 +147,22 @@ def _connecting(
             undo.callback(source.close, 1.0)
             if dry_run:
                 undo.pop_all()
-                return Connection(source, Nowhere())
-            sink = KafkaSink(cluster, delivery_seconds=DELIVERY_SECONDS)
+                return Connection(source, Nowhere(), StoreCheckpoints(source, None))
+            transactions = TransactionalSink(cluster, name) if changelog is not None else None
+            inside = settings.delivery == "exactly_once"
+            sink = transactions if inside and transactions else KafkaSink(cluster, delivery_seconds=DELIVERY_SECONDS)
             undo.callback(sink.close, 1.0)
+            if transactions is not None and transactions is not sink:
+                undo.callback(transactions.close, 1.0)
             for topic in written:
                 sink.require_topic(topic)
+            if changelog is None or transactions is None:
+                undo.pop_all()
+                return Connection(source, sink, StoreCheckpoints(source, store))
+            kafka_changelog.require(cluster, changelog, max(source.log(topic).partitions for topic in topics))
+            checkpoints = KafkaChangelog(cluster, changelog, transactions, source.member, outputs_inside=inside)
             undo.pop_all()
-            return Connection(source, sink)
+            return Connection(source, sink, checkpoints)
 
     return connect
 

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from pipeline.connectors.kafka_client import Cluster, connect, in_words
 from pipeline.exceptions import BrokerError, TooLargeError, UnacknowledgedError
-from pipeline.service.ports import Message
+from pipeline.service.ports import Message, Partition
 
 
 class KafkaSink:
@@ -36,6 +36,7 @@ class KafkaSink:
         max_request_bytes: int = 1_048_576,
         delivery_seconds: float = 120.0,
         linger_ms: int = 0,
+        **transactions: object,
     ) -> None:
         """Connect; BrokerError with the reason when the cluster is not to be reached.
 
@@ -59,6 +60,7 @@ class KafkaSink:
             request_timeout_ms=min(30_000, int(delivery_seconds * 1000)),
             delivery_timeout_ms=int(delivery_seconds * 1000),
             max_block_ms=5_000,
+            **transactions,
         )
 
     def require_topic(self, topic: str) -> None:
@@ -72,14 +74,23 @@ class KafkaSink:
                 f"create it: kafka-topics.sh --create --topic {topic}"
             ) from error
 
-    def send(self, message: Message) -> None:
-        """Hand over; TooLargeError for this one alone, UnacknowledgedError when too much is under way already."""
+    def send(self, message: Message, partition: Partition | None = None) -> None:
+        """Hand over, to a partition where one is named.
+
+        TooLargeError for this one alone, UnacknowledgedError when too much is under way already.
+        """
         if self.in_flight() >= self._max_in_flight:
             raise UnacknowledgedError(
                 f"{self.in_flight()} messages wait for {self._cluster.bootstrap_servers}: flush first"
             )
         try:
-            future = self._producer.send(message.topic, message.value, message.key, list(message.headers))
+            future = self._producer.send(
+                message.topic,
+                message.value,
+                message.key,
+                list(message.headers),
+                partition=None if partition is None else partition.number,
+            )
         except MessageSizeTooLargeError as error:
             raise TooLargeError(f"a message for {message.topic} was not taken: {in_words(error)}") from error
         except KafkaError as error:
@@ -116,6 +127,12 @@ class KafkaSink:
         """Let go of the producer; what is not acknowledged by then may be lost, so flush before."""
         with contextlib.suppress(KafkaError):  # it flushes again and raises in an outage; `flush` is where one learns
             self._producer.close(timeout_seconds)
+
+    def forget(self) -> None:
+        """What was sent and is not stored never will be, by our own will: begin to count anew."""
+        with self._settled:
+            self._sent = self._acknowledged = self._failed = 0
+            self._reason = ""
 
     def _stored(self, _: object) -> None:
         with self._settled:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CommitFailedError,
@@ -30,7 +30,7 @@ from kafka.structs import MemberState
 
 from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic
 from pipeline.exceptions import BrokerError, OffsetLostError, OwnershipLostError, StalledError
-from pipeline.service.ports import Partition, Poll, Record
+from pipeline.service.ports import Partition, Poll, Record, TopicLog
 
 NOWHERE: Final = 0  # a new partition stands here, paused, until it is sought; else the client would seek by itself
 Change = tuple[Literal["assigned", "revoked", "lost"], Partition]
@@ -63,6 +63,8 @@ class KafkaSource:
         self._unplaced: set[Partition] = set()  # owned, and not sought yet
         self._changes: deque[Change] = deque()
         assignor = CooperativeStickyAssignor()  # an instance, so that it can be reset when partitions are lost
+        self._member: Any = None
+        self._admin: Any = None  # connected when it is first needed
         self._consumer: Any = connect(
             KafkaConsumer,
             cluster,
@@ -96,6 +98,7 @@ class KafkaSource:
             raise self._gone("the log was cut off or its topic made anew", error.divergent_offsets) from error
         except KafkaError as error:
             raise BrokerError(f"polling {self._cluster.bootstrap_servers} failed: {in_words(error)}") from error
+        self._member = self._consumer.group_metadata()
         assigned, revoked, lost = self._settle_accounts(before)
         return Poll(self._ours(polled), assigned, revoked, lost)
 
@@ -112,6 +115,28 @@ class KafkaSource:
         first = self._ask(asked, self._consumer.beginning_offsets, [key])
         end = self._ask(asked, self._consumer.end_offsets, [key])
         return first[key], end[key]
+
+    def log(self, topic: str) -> TopicLog:
+        """Which log a topic is now."""
+        if self._admin is None:
+            self._admin = connect(KafkaAdminClient, self._cluster)
+        try:
+            (told,) = self._admin.describe_topics([topic])
+        except KafkaError as error:
+            raise BrokerError(
+                f"{self._cluster.bootstrap_servers} did not describe {topic}: {in_words(error)}"
+            ) from error
+        return TopicLog(str(told.get("topic_id") or ""), len(told["partitions"]))
+
+    def member(self) -> Any:
+        """Who we were in the group at the last poll, for transactions; OwnershipLostError where we are not in it.
+
+        The broker takes a member without a name, and fences nothing then.
+        """
+        member = self._member
+        if member is None or not member.member_id or member.generation_id < 0:
+            raise OwnershipLostError(f"we are no member of group {self._group_id}: nothing can be committed")
+        return member
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Go on at an offset; also what makes a newly assigned partition ready to be resumed."""
@@ -165,6 +190,8 @@ class KafkaSource:
 
     def close(self, timeout_seconds: float) -> None:
         """Leave the group, so that the others take over at once."""
+        if self._admin is not None:
+            self._admin.close()
         try:
             self._consumer.close(autocommit=False, timeout_ms=int(timeout_seconds * 1000))
         except KafkaError as error:

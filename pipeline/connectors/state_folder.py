@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from pipeline.exceptions import StateError
-from pipeline.service.ports import Partition, SavedState
+from pipeline.service.ports import Partition, SavedState, TopicLog
 
 MAGIC: Final = b"plumbline state"
 VERSION: Final = 1
@@ -44,6 +44,7 @@ class _Content(msgspec.Struct, frozen=True):
     offset: int
     digest: str
     slots: dict[str, bytes]
+    log: tuple[str, int] | None = None  # id and partitions of the topic; not kept by earlier programs
 
 
 class StateFolder:
@@ -103,7 +104,7 @@ class StateFolder:
         if self._lock is None:
             raise ValueError("this folder is not open: nothing may be saved without its lock")
         path = self._path(detector, partition)
-        content = _Content(detector, partition.topic, partition.number, state.offset, state.digest, dict(state.slots))
+        content = _Content(detector, *partition, state.offset, state.digest, dict(state.slots), state.log)
         body = msgspec.msgpack.encode(content)
         head = b"%s %d\n%s\n" % (MAGIC, VERSION, hashlib.sha256(body).hexdigest().encode())
         beside = path.with_suffix(".new")
@@ -159,7 +160,8 @@ def read_state(path: Path) -> StateFile:
     except msgspec.MsgspecError as error:
         raise StateError(f"{path} is no state of this program ({error}): delete it") from error
     partition = Partition(content.topic, content.partition)
-    return StateFile(content.detector, partition, SavedState(content.offset, content.digest, content.slots))
+    log = None if content.log is None else TopicLog(*content.log)
+    return StateFile(content.detector, partition, SavedState(content.offset, content.digest, content.slots, log))
 
 
 def _safe(name: str) -> str:

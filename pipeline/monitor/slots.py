@@ -59,10 +59,13 @@ class Slots:
         self.tracks.forget(np.array([slot]))
         self.tracks.habit[slot] = 0
 
-    def on_partition(self, partition: int) -> list[str]:
-        """The series last seen on a partition."""
+    def on_partition(self, partition: int, since: int | None = None) -> list[str]:
+        """The series last seen on a partition, at an offset or later."""
         slots = self.table.in_use()
-        return [self.table.name(slot) for slot in slots[self.marks.partition[slots] == partition].tolist()]
+        there = self.marks.partition[slots] == partition
+        if since is not None:
+            there &= self.marks.offset[slots] >= since
+        return [self.table.name(slot) for slot in slots[there].tolist()]
 
     def take(
         self, names: Iterable[str], digest: str, membership: Callable[[str], bytes] = lambda _: b""

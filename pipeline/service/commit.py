@@ -1,8 +1,9 @@
 """In which order things are made to last, and where a partition goes on afterwards.
 
-A commit flushes the outputs, saves the state of each partition as it stood before offset B, and commits B to the group.
-Whatever fails in between, no output is missing, and one that is stored twice says the same under the same id: records
-at or above the last saved B are observed again, with output unless the group's offset C says that it is stored.
+A commit flushes the outputs, then makes two things last: the group's offsets C and, when it is due, the state of each
+partition as it stood before an offset B. Whatever fails in between, no output is missing, and one that is stored twice
+says the same under the same id: records at or above the last saved B are observed again, with output unless the group's
+offset C says that it is stored.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from pipeline.exceptions import BrokerError
-from pipeline.service.ports import Clock, Partition, SavedState, Sink, Source, StateStore
+from pipeline.exceptions import BrokerError, LogChangedError
+from pipeline.service.ports import Checkpoints, Clock, Partition, SavedState, Sink, TopicLog
 from pipeline.service.stream import Held
 from pipeline.service.telemetry import Operation, Restored, Telemetry
 
 Start = Literal["earliest", "latest"]
+OnLoss = Literal["rewarm", "fail", "latest"]
 
 
 class Bounds(NamedTuple):
@@ -38,11 +40,13 @@ class Resumption:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstStart:
-    """Where a partition begins of which the group knows nothing, and how it warms up without its state."""
+class ResumeRules:
+    """Where a partition begins of which the group knows nothing, or too much, and how it warms up without its state."""
 
     start: Start = "earliest"
     replay: int = 20_000  # records before the committed offset that are observed again to warm up; 0: none
+    on_loss: OnLoss = "rewarm"  # where records were deleted unread, or the topic was made anew
+    repartitioned: bool = False  # the operator knows that series have gone to other partitions, and lets them warm up
 
     def __post_init__(self) -> None:
         if self.replay < 0:
@@ -54,19 +58,28 @@ def resumption(
     committed: int | None,
     bounds: Bounds,
     digest: str,
-    rules: FirstStart,
+    rules: ResumeRules,
     *,
+    log: TopicLog | None = None,
     corrupt: bool = False,
 ) -> Resumption:
     """Where a partition goes on, given its saved state, the group's offset and what the log holds.
 
     With a state that fits: at its offset, in silence up to the committed one. Without: a number of records before
     the committed offset, in silence. Where nothing is known, or the log is another one: at its beginning or end.
+    LogChangedError where the rules leave it to the operator.
     """
     first, end = bounds
     begin = first if rules.start == "earliest" else end
-    if committed is not None and committed > end:
-        return Resumption(begin, begin, "beyond_retention")  # the topic was made anew: no offset means what it did
+    before = None if saved is None else saved.log
+    anew = before is not None and log is not None and before.id != log.id
+    if anew or (committed is not None and committed > end):  # no offset means what it did
+        return _after_loss("the topic was made anew", Resumption(begin, begin, "beyond_retention"), end, rules)
+    if saved is not None and before is not None and log is not None and before.partitions != log.partitions:
+        if not rules.repartitioned:
+            raise repartitioned(before, log)
+        through = committed if committed is not None else saved.offset
+        return Resumption(max(first, through - rules.replay), max(first, through), "repartitioned")
     offsets = (committed, None if saved is None else saved.offset)
     done = max((offset for offset in offsets if offset is not None and offset <= end), default=None)
     if done is None:
@@ -74,10 +87,30 @@ def resumption(
             begin, begin, "first_start" if saved is None and not corrupt else _why(saved, digest, corrupt)
         )
     if done < first:
-        return Resumption(first, first, "beyond_retention", lost=first - done)
+        gone = Resumption(first, first, "beyond_retention", lost=first - done)
+        return _after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
     if saved is not None and first <= saved.offset <= end and saved.digest == digest:
         return Resumption(saved.offset, done, "state")
     return Resumption(max(first, done - rules.replay), done, _why(saved, digest, corrupt))
+
+
+def repartitioned(before: TopicLog, now: TopicLog) -> LogChangedError:
+    """What is said where a topic has got partitions."""
+    return LogChangedError(
+        f"belongs to a topic that had {before.partitions} partitions and has {now.partitions}: a series may have gone "
+        "to another one, where its state is not. Start once with --rewarm: all series then warm up from the records "
+        "before"
+    )
+
+
+def _after_loss(what: str, begin: Resumption, end: int, rules: ResumeRules) -> Resumption:
+    """How to go on after a loss; LogChangedError where that is for the operator to say."""
+    if rules.on_loss == "fail":
+        raise LogChangedError(
+            f": {what}, and on_offset_loss is fail: set kafka.on_offset_loss to rewarm (go on with what is there) "
+            "or latest (with what comes)"
+        )
+    return begin if rules.on_loss == "rewarm" else Resumption(end, end, begin.reason, begin.lost)
 
 
 def _why(saved: SavedState | None, digest: str, corrupt: bool) -> Restored:
@@ -93,8 +126,9 @@ class Committed:
 
     partitions: int
     saved: int  # of them, because they had moved
+    slots: int  # snapshots in those
     flush_seconds: float
-    save_seconds: float
+    snapshot_seconds: float
     commit_seconds: float
 
     def facts(self) -> dict[str, object]:
@@ -102,22 +136,24 @@ class Committed:
         return {
             "partitions": self.partitions,
             "saved": self.saved,
+            "slots": self.slots,
             "flush_ms": round(1000 * self.flush_seconds),
-            "save_ms": round(1000 * self.save_seconds),
+            "snapshot_ms": round(1000 * self.snapshot_seconds),
             "commit_ms": round(1000 * self.commit_seconds),
         }
 
 
 def commit(
-    source: Source,
     sink: Sink,
-    store: StateStore | None,
+    checkpoints: Checkpoints,
     held: Mapping[Partition, Held],
     flush_seconds: float,
     clock: Clock,
     telemetry: Telemetry,
+    *,
+    save: bool = True,
 ) -> Committed:
-    """Make everything observed so far last: flush, save, commit.
+    """Make everything observed so far last: flush, then states where they are to be saved, and offsets.
 
     BrokerError where outputs or offsets are not stored, StateError where the state is not: in either case nothing
     after that step was done. A partition that is still catching up is left as it was. Offsets are committed also
@@ -127,13 +163,28 @@ def commit(
     with _counted("produce", telemetry):
         sink.flush(flush_seconds)
     flushed = clock.monotonic()
-    live = {partition: one for partition, one in held.items() if not one.catching_up}
-    saved = 0 if store is None else sum(save(store, partition, one) for partition, one in live.items())
-    kept = clock.monotonic()
+    live = {partition: one for partition, one in held.items() if one.live}
+    moved = {partition: one for partition, one in live.items() if save and one.saved != one.next}
+    states = {
+        partition: (one.stream.detector, state_of(partition, one, incremental=checkpoints.incremental))
+        for partition, one in moved.items()
+    }
+    taken = clock.monotonic()
     if live:
         with _counted("commit", telemetry):
-            source.commit({partition: one.next for partition, one in live.items()})
-    return Committed(len(live), saved, flushed - began, kept - flushed, clock.monotonic() - kept)
+            checkpoints.commit({partition: one.next for partition, one in live.items()}, states)
+    for partition, one in live.items():
+        one.committed = one.next
+        one.saved = one.next if partition in states else one.saved
+    slots = sum(len(state.slots) for _, state in states.values())
+    return Committed(len(live), len(states), slots, flushed - began, taken - flushed, clock.monotonic() - taken)
+
+
+def state_of(partition: Partition, one: Held, *, incremental: bool) -> SavedState:
+    """The state of a partition as it stands: all slots, or where that is enough those that changed since the last."""
+    monitor, since = one.stream.monitor, one.saved if incremental else None
+    slots = monitor.snapshot(partition.number, since)
+    return SavedState(one.next, monitor.detector.digest, slots, one.log, whole=since is None)
 
 
 @contextmanager
@@ -143,14 +194,3 @@ def _counted(operation: Operation, telemetry: Telemetry) -> Iterator[None]:
     except BrokerError:
         telemetry.kafka_error(operation)
         raise
-
-
-def save(store: StateStore, partition: Partition, one: Held) -> bool:
-    """Save the state of a partition whose outputs are stored; False where it has not moved since the last time."""
-    if one.saved == one.next:
-        return False
-    monitor = one.stream.monitor
-    state = SavedState(one.next, monitor.detector.digest, monitor.snapshot(partition.number))
-    store.save(one.stream.detector, partition, state)
-    one.saved = one.next
-    return True

@@ -1,4 +1,4 @@
-"""The partitions that are ours: taken on with their state, advanced, kept, let go."""
+"""The partitions that are ours: taken on, their state brought back, advanced, kept, let go."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.exceptions import OwnershipLostError, StateError
+from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
-from pipeline.service.commit import Bounds, FirstStart, Resumption, resumption, save
-from pipeline.service.ports import Partition, Record, SavedState, Source, StateStore
+from pipeline.service.commit import Bounds, ResumeRules, Resumption, repartitioned, resumption, state_of
+from pipeline.service.ports import Checkpoints, Clock, Partition, Record, SavedState, Source, TopicLog
 from pipeline.service.stream import Held, Stream
 from pipeline.service.telemetry import Telemetry
 
@@ -20,32 +20,51 @@ log = logging.getLogger("plumbline.service")
 class Partitions:
     """What is held of each partition, and how it came to be."""
 
-    def __init__(
-        self, streams: Sequence[Stream], store: StateStore | None, telemetry: Telemetry, rules: FirstStart
-    ) -> None:
+    def __init__(self, streams: Sequence[Stream], telemetry: Telemetry, rules: ResumeRules, clock: Clock) -> None:
         self.held: dict[Partition, Held] = {}
         self._streams = {stream.topic: stream for stream in streams}
         if len(self._streams) < len(streams):
             raise ValueError("two detectors read one topic: give each its own")
-        self._store = store
         self._telemetry = telemetry
         self._rules = rules
+        self._clock = clock
 
-    def take_on(self, source: Source, assigned: Iterable[Partition]) -> list[Partition]:
-        """Bring back the state of partitions and go to where they go on; those that may be resumed now."""
-        ready = []
+    @property
+    def restoring(self) -> bool:
+        """Whether the state of some partition is still on its way back."""
+        return any(one.restoring is not None for one in self.held.values())
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is something to commit."""
+        return any(one.live and one.committed != one.next for one in self.held.values())
+
+    def reads(self, partition: Partition) -> bool:
+        """Whether it is ours, and its state is back."""
+        return partition in self.held and self.held[partition].restoring is None
+
+    def take_on(self, checkpoints: Checkpoints, assigned: Iterable[Partition]) -> None:
+        """Begin to bring back the state of partitions; they are paused, and stay so until they are ready."""
         for partition in assigned:
+            self.let_go([partition])
             stream = self._streams[partition.topic]
             stream.monitor.drop(partition.number)
-            begin = self._resumption(source, partition, stream)
+            self.held[partition] = Held(stream, checkpoints.restore(stream.detector, partition))
+
+    def go_on(self, source: Source, seconds: float) -> list[Partition]:
+        """Bring states back for so long at most, and seek where those go on that are; the partitions to be resumed."""
+        ready, until = [], self._clock.monotonic() + seconds
+        for partition, one in list(self.held.items()):
+            if one.restoring is None or not one.restoring.advance(max(0.0, until - self._clock.monotonic())):
+                continue
             try:
+                begin = self._resumption(source, partition, one)
                 source.seek(partition, begin.offset)
             except OwnershipLostError:  # given to others meanwhile: the next poll says so
-                stream.monitor.drop(partition.number)
+                self.let_go([partition])
                 continue
-            self.held[partition] = Held(
-                stream, begin.offset, begin.quiet, saved=begin.offset if begin.reason == "state" else None
-            )
+            one.next, one.quiet = begin.offset, begin.quiet
+            one.saved = begin.offset if begin.reason == "state" else None
             ready.append(partition)
             self._tell(partition, begin)
         return ready
@@ -56,18 +75,19 @@ class Partitions:
             one = self.held.pop(partition, None)
             if one is not None:
                 one.stream.monitor.drop(partition.number)
+                if one.restoring is not None:
+                    one.restoring.close()
 
-    def keep(self, revoked: Iterable[Partition]) -> None:
+    def keep(self, checkpoints: Checkpoints, revoked: Iterable[Partition]) -> None:
         """Save the state of partitions that others go on with, so that it is at hand should they come back.
 
         It is only a help, so a failure is noted and nothing follows: their offsets can be committed no more.
         """
-        if self._store is None:
-            return
         for partition in revoked:
-            if one := self.held.get(partition):
+            one = self.held.get(partition)
+            if one is not None and one.restoring is None and one.saved != one.next:
                 try:
-                    save(self._store, partition, one)
+                    checkpoints.keep(one.stream.detector, partition, state_of(partition, one, incremental=False))
                 except StateError as error:
                     log.warning("state not kept", extra={"facts": {"reason": str(error)}})
 
@@ -78,7 +98,7 @@ class Partitions:
 
     def quiet(self, records: Iterable[Partition]) -> Ints | None:
         """The offset by partition number below which nothing is put out; None where none of these catches up."""
-        behind = {partition.number: self.held[partition].quiet for partition in records if self._behind(partition)}
+        behind = {p.number: self.held[p].quiet for p in records if self.held[p].catching_up}
         if not behind:
             return None
         below = np.zeros(1 + max(partition.number for partition in records), np.int64)
@@ -86,23 +106,33 @@ class Partitions:
             below[number] = offset
         return below
 
-    def _behind(self, partition: Partition) -> bool:
-        return self.held[partition].catching_up
-
-    def _resumption(self, source: Source, partition: Partition, stream: Stream) -> Resumption:
+    def _resumption(self, source: Source, partition: Partition, one: Held) -> Resumption:
         """Where a partition goes on; its series stand in the monitor afterwards."""
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
-        digest = stream.monitor.detector.digest
+        one.log = self._same_log(partition, source.log(partition.topic))
+        monitor, digest = one.stream.monitor, one.stream.monitor.detector.digest
+        restoring, one.restoring = one.restoring, None
         saved: SavedState | None = None
         try:
-            saved = None if self._store is None else self._store.load(stream.detector, partition)
-            begin = resumption(saved, committed, bounds, digest, self._rules)
+            saved = restoring.state() if restoring is not None else None
+            begin = resumption(saved, committed, bounds, digest, self._rules, log=one.log)
             if saved is not None and begin.reason == "state":
-                stream.monitor.restore(saved.slots)
+                monitor.restore(saved.slots)
         except StateError as error:
             log.error("state not usable", extra={"facts": {"partition": _name(partition), "reason": str(error)}})
-            begin = resumption(None, committed, bounds, digest, self._rules, corrupt=True)
+            begin = resumption(None, committed, bounds, digest, self._rules, log=one.log, corrupt=True)
+        except LogChangedError as error:
+            raise LogChangedError(f"{_name(partition)} {error}") from error
         return begin
+
+    def _same_log(self, partition: Partition, now: TopicLog) -> TopicLog:
+        """What the topic is; LogChangedError where it has got partitions while others of it are held."""
+        for other, one in self.held.items():
+            before = one.log
+            same = other.topic != partition.topic or before is None or before.partitions == now.partitions
+            if before is not None and not same and not self._rules.repartitioned:
+                raise repartitioned(before, now)
+        return now
 
     def _tell(self, partition: Partition, begin: Resumption) -> None:
         self._telemetry.restored(begin.reason)

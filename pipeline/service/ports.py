@@ -49,12 +49,20 @@ class Poll:
     lost: tuple[Partition, ...] = ()  # no longer ours, and perhaps already somebody else's: emit nothing for them
 
 
+class TopicLog(NamedTuple):
+    """Which log a topic is: an offset, and which partition a key belongs to, mean something in it alone."""
+
+    id: str  # given by the broker when the topic was made
+    partitions: int
+
+
 class Source(Protocol):
     """Records of the subscribed topics, as a member of a group."""
 
     def poll(self, timeout_seconds: float) -> Poll: ...
     def committed(self, partition: Partition) -> int | None: ...  # the next offset to read; None: never committed
     def bounds(self, partition: Partition) -> tuple[int, int]: ...  # first offset kept, end offset
+    def log(self, topic: str) -> TopicLog: ...
     def seek(self, partition: Partition, offset: int) -> None: ...
     def pause(self, partitions: Sequence[Partition]) -> None: ...
     def resume(self, partitions: Sequence[Partition]) -> None: ...
@@ -88,6 +96,8 @@ class SavedState:
     offset: int  # the next offset to observe
     digest: str  # of the detector that the slots belong to
     slots: Mapping[str, bytes]  # series to snapshot
+    log: TopicLog | None = None  # that the offset is of; None where that was not kept
+    whole: bool = True  # False: of those slots only that changed since the state before it
 
 
 class StateStore(Protocol):
@@ -95,6 +105,29 @@ class StateStore(Protocol):
 
     def load(self, detector: str, partition: Partition) -> SavedState | None: ...  # StateError when unreadable
     def save(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # all or nothing
+
+
+States = Mapping[Partition, tuple[str, SavedState]]  # of some partitions, with the name of the detector
+
+
+class Restoring(Protocol):
+    """The saved state of one partition on its way back."""
+
+    def advance(self, seconds: float) -> bool: ...  # whether all of it is there; BrokerError when it does not come
+    def state(self) -> SavedState | None: ...  # None where nothing is saved; StateError when unreadable
+    def close(self) -> None: ...  # nobody waits for it any more
+
+
+class Checkpoints(Protocol):
+    """Where offsets, and now and then the state before them, are made to last."""
+
+    @property
+    def incremental(self) -> bool: ...  # what was saved stays: a state may be of the slots that changed
+    def restore(self, detector: str, partition: Partition) -> Restoring: ...
+    def commit(self, offsets: Mapping[Partition, int], states: States) -> None: ...  # next offsets to read
+    def keep(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # of a partition given up
+    def abandon(self) -> bool: ...  # undo what was put out since the last commit; False where it is out for good
+    def close(self, timeout_seconds: float) -> None: ...
 
 
 class Decoder(Protocol):

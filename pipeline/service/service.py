@@ -16,12 +16,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.exceptions import BrokerError, OffsetLostError, PlumblineError, StalledError, StateError
+from pipeline.exceptions import (
+    AbandonedError,
+    BrokerError,
+    LogChangedError,
+    OffsetLostError,
+    PlumblineError,
+    StalledError,
+    StateError,
+)
 from pipeline.records import Alert, Readings, Rejected, Scores
-from pipeline.service.commit import FirstStart, commit
+from pipeline.service.commit import ResumeRules, commit
 from pipeline.service.outputs import Outputs, OutputTopics
 from pipeline.service.partitions import Partitions
-from pipeline.service.ports import Clock, Partition, Poll, Record, Sink, Source, StateStore, Stop
+from pipeline.service.ports import Checkpoints, Clock, Partition, Poll, Record, Sink, Source, Stop
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Operation, Telemetry
 
@@ -29,10 +37,11 @@ log = logging.getLogger("plumbline.service")
 
 
 class Connection(NamedTuple):
-    """One membership in the group, and the producer that goes with it."""
+    """One membership in the group, and what goes with it."""
 
     source: Source
     sink: Sink
+    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class ServiceSettings:
     """How often, how long and how much; times in seconds."""
 
     commit_every: float = 30.0
+    save_every: float = 0.0  # the state, at the first commit after so long
     poll_for: float = 0.5
     flush_for: float = 4.0
     retry_after: float = 5.0  # a commit that failed
@@ -49,7 +59,8 @@ class ServiceSettings:
     stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
     in_flight: int = 20_000  # messages under way above which nothing more is read
     dry_run: bool = False  # show alerts; send, save and commit nothing
-    first_start: FirstStart = field(default_factory=FirstStart)
+    restore_for: float = 0.5  # of each turn, while states are on their way back
+    resume: ResumeRules = field(default_factory=ResumeRules)
 
 
 class Service:
@@ -59,7 +70,6 @@ class Service:
         self,
         streams: Sequence[Stream],
         connect: Callable[[], Connection],
-        store: StateStore | None,
         outputs: OutputTopics,
         telemetry: Telemetry,
         clock: Clock,
@@ -70,20 +80,20 @@ class Service:
         """`say` is given one sentence for each alert. Nothing is connected before `start`."""
         self._streams = streams
         self._connect = connect
-        self._store = None if settings.dry_run else store
         self._outputs = Outputs(OutputTopics() if settings.dry_run else outputs, say)
         self._telemetry = telemetry
         self._clock = clock
         self._stop = stop
         self._settings = settings
-        self._partitions = Partitions(streams, self._store, telemetry, settings.first_start)
+        self._partitions = Partitions(streams, telemetry, settings.resume, clock)
         self._connection: Connection | None = None
         self._pause = 1.0  # seconds before the next attempt to connect
         self._joined = False  # the group has answered this connection
         self._held_back = False  # too much is under way: nothing is read
         self._letters = 0  # sent and not known to be stored
         self._counts: Counter[str] = Counter()  # since the last commit
-        self._commit_at = 0.0  # on the monotonic clock, as is the next
+        self._commit_at = 0.0  # on the monotonic clock, as are the next two
+        self._save_at = 0.0
         self._failing_since: float | None = None
 
     def run(self) -> bool:
@@ -93,13 +103,20 @@ class Service:
             while not self._stop.asked():
                 self.turn()
             return self.stop()
+        except LogChangedError:
+            self.stop()
+            raise
         finally:
             self._disconnect(1.0)
 
     def start(self) -> None:
         """Connect; BrokerError when that is not possible."""
         self._connection = self._connect()
-        self._commit_at = self._clock.monotonic() + self._settings.commit_every
+        self._set_clocks()
+
+    def _set_clocks(self) -> None:
+        now = self._clock.monotonic()
+        self._commit_at, self._save_at = now + self._settings.commit_every, now + self._settings.save_every
 
     def turn(self) -> None:
         """One round: poll, observe, put out, and commit when it is due."""
@@ -131,7 +148,8 @@ class Service:
         return done
 
     def _advance(self, connection: Connection) -> None:
-        poll = connection.source.poll(0.1 if self._held_back else self._settings.poll_for)
+        hurried = self._held_back or self._partitions.restoring
+        poll = connection.source.poll(0.1 if hurried else self._settings.poll_for)
         polled_at = self._clock.monotonic()
         self._telemetry.polled()
         self._exchange(connection, poll)
@@ -139,35 +157,43 @@ class Service:
             brought = {
                 partition: records
                 for partition, records in poll.records.items()
-                if partition.topic == stream.topic and records and partition in self._partitions.held
+                if partition.topic == stream.topic and records and self._partitions.reads(partition)
             }
             if brought:
                 self._observe(connection.sink, stream, brought, polled_at)
         self._telemetry.lag(connection.source.lag_records(), poll.records)
         self._hold_back(connection)
         if self._clock.monotonic() >= self._commit_at:
-            self._commit(connection)
+            self._commit(connection, save=self._clock.monotonic() >= self._save_at)
 
     def _exchange(self, connection: Connection, poll: Poll) -> None:
         """Let go of what is no longer ours, and take on what is."""
-        if poll.revoked and not self._settings.dry_run:
+        undone = bool(poll.revoked or poll.lost) and connection.checkpoints.abandon()
+        if poll.revoked and not undone and not self._settings.dry_run:
             try:  # outputs first: a state must not be ahead of them
                 connection.sink.flush(min(1.0, self._settings.flush_for))
-                self._partitions.keep(poll.revoked)
+                self._partitions.keep(connection.checkpoints, poll.revoked)
             except BrokerError as error:
                 self._failed("produce", error)
         if poll.revoked or poll.lost:
             gone = {*poll.revoked, *poll.lost}
             log.info("partitions given up", extra={"facts": {"revoked": len(poll.revoked), "lost": len(poll.lost)}})
             self._partitions.let_go(gone)
-        ready = self._partitions.take_on(connection.source, poll.assigned)
-        if ready and not self._held_back:
-            connection.source.resume(ready)
+        again = list(self._partitions.held) if undone else []
+        connection.source.pause(again)
+        self._partitions.take_on(connection.checkpoints, (*again, *poll.assigned))
+        self._restore(connection)
         if poll.assigned or poll.revoked or poll.lost or not self._joined:
             self._joined = True
             self._telemetry.assigned(self._partitions.held)
             for stream in self._streams:
                 self._show(stream)
+
+    def _restore(self, connection: Connection) -> None:
+        """Bring states back for a while, and read on where they are."""
+        ready = self._partitions.go_on(connection.source, self._settings.restore_for)
+        if ready and not self._held_back:
+            connection.source.resume(ready)
 
     def _observe(
         self, sink: Sink, stream: Stream, brought: Mapping[Partition, Sequence[Record]], polled_at: float
@@ -224,7 +250,8 @@ class Service:
 
     def _hold_back(self, connection: Connection) -> None:
         """Read nothing while too much is under way to the broker, and go on when half of it has arrived."""
-        under_way, held = connection.sink.in_flight(), list(self._partitions.held)
+        under_way = connection.sink.in_flight()
+        held = [partition for partition in self._partitions.held if self._partitions.reads(partition)]
         if not self._held_back and under_way > self._settings.in_flight:
             connection.source.pause(held)
             self._held_back = True
@@ -232,22 +259,24 @@ class Service:
             connection.source.resume(held)
             self._held_back = False
 
-    def _commit(self, connection: Connection) -> bool:
+    def _commit(self, connection: Connection, *, save: bool) -> bool:
         """Flush, save, commit, or say why not; a commit that failed is tried again soon."""
         now = self._clock.monotonic()
         self._commit_at = now + self._settings.commit_every
+        if not (save or self._partitions.moved):
+            return True
         if self._settings.dry_run:
             return self._tell("dry run: nothing is sent, saved or committed", {})
         try:
             with self._telemetry.stage("commit"):
                 done = commit(
-                    connection.source,
                     connection.sink,
-                    self._store,
+                    connection.checkpoints,
                     self._partitions.held,
                     self._settings.flush_for,
                     self._clock,
                     self._telemetry,
+                    save=save,
                 )
         except (BrokerError, StateError) as error:
             self._not_committed(error, now)
@@ -257,6 +286,9 @@ class Service:
         self._telemetry.committed(ok=True)
         self._telemetry.dead_letters(self._letters, ok=True)
         self._letters = 0
+        if not save:
+            return True
+        self._save_at = now + self._settings.save_every
         return self._tell("committed", done.facts())
 
     def _not_committed(self, error: PlumblineError, now: float) -> None:
@@ -264,7 +296,9 @@ class Service:
         self._telemetry.committed(ok=False)
         log.error("not committed", extra={"facts": {"reason": str(error)}})
         self._commit_at = self._clock.monotonic() + self._settings.retry_after
-        if isinstance(error, BrokerError):
+        if isinstance(error, AbandonedError):
+            self._start_over()
+        elif isinstance(error, BrokerError):
             self._failing_since = now if self._failing_since is None else self._failing_since
             if now - self._failing_since >= self._settings.reconnect_after:
                 self._start_over()
@@ -272,7 +306,7 @@ class Service:
     def _last_commit(self, connection: Connection) -> bool:
         """Commit before leaving, again where it failed at once."""
         last_try = self._clock.monotonic() + self._settings.last_retry_within
-        while not self._commit(connection):
+        while not self._commit(connection, save=True):
             if self._connection is None or self._clock.monotonic() > last_try:
                 return False
             try:
@@ -297,10 +331,9 @@ class Service:
 
     def _resume_elsewhere(self, connection: Connection, lost: Sequence[Partition]) -> None:
         """The records at these offsets are gone: begin as after a restart, with what the log holds now."""
-        self._partitions.let_go(lost)
         try:
-            ready = self._partitions.take_on(connection.source, lost)
-            connection.source.resume(ready)
+            self._partitions.take_on(connection.checkpoints, lost)
+            self._restore(connection)
         except BrokerError as error:
             self._failed("metadata", error)
             self._start_over()
@@ -329,7 +362,7 @@ class Service:
             self._failed("metadata", error)
             self._pause = min(2 * self._pause, self._settings.longest_pause)
             return None
-        self._commit_at = self._clock.monotonic() + self._settings.commit_every
+        self._set_clocks()
         log.info("connected again")
         return self._connection
 
@@ -341,3 +374,5 @@ class Service:
                 connection.source.close(timeout_seconds)
             with suppress(BrokerError):
                 connection.sink.close(timeout_seconds)
+            with suppress(BrokerError):
+                connection.checkpoints.close(timeout_seconds)

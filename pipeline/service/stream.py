@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.ports import Decoder
+from pipeline.service.ports import Decoder, Restoring, TopicLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,22 @@ class Stream:
 
 @dataclass(slots=True)
 class Held:
-    """A partition that is ours, and how far it has come."""
+    """A partition that is ours, and how far it has come: restoring, catching up, live."""
 
     stream: Stream
-    next: int  # the offset to observe next
-    quiet: int  # below it the outputs are stored already: observed without any
-    saved: int | None = None  # as the state on disk knows it
+    restoring: Restoring | None  # until its state is back; nothing is read meanwhile
+    next: int = 0  # the offset to observe next
+    quiet: int = 0  # below it the outputs are stored already: observed without any
+    saved: int | None = None  # as the saved state knows it; None: none is of use
+    committed: int | None = None  # by us
+    log: TopicLog | None = None  # that the offsets are of
 
     @property
     def catching_up(self) -> bool:
         """Whether what is observed now is only to be remembered."""
         return self.next < self.quiet
+
+    @property
+    def live(self) -> bool:
+        """Whether what is observed now is put out and committed."""
+        return self.restoring is None and not self.catching_up

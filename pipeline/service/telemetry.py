@@ -37,7 +37,9 @@ from pipeline.service.ports import Clock, Partition, Record
 from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
 
 Stage = Literal["decode", "observe", "emit", "commit"]
-Restored = Literal["state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt"]
+Restored = Literal[
+    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned"
+]
 Operation = Literal["poll", "commit", "produce", "metadata"]
 Rule = Literal["direction", "ignore_below", "budget"]
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from pipeline.settings.problems import found, nearest
 from pipeline.settings.section import Name, Section
-from pipeline.settings.settings import KafkaSettings, Scalar, Secret
+from pipeline.settings.settings import KafkaSettings, OnLoss, Scalar, Secret
 
 
 def _key(key: str) -> str:
@@ -51,10 +51,17 @@ class KafkaSection(Section):
         description="passed through to kafka-python: TLS, SASL, timeouts; a password as {env: NAME} or {file: PATH}",
     )
 
+    transactional_id: Name | None = Field(
+        default=None, description="of this process alone; one that stays lets a restart go on at once after a kill"
+    )
+    on_offset_loss: OnLoss = Field(
+        default="rewarm", description="records deleted unread, or a topic made anew: go on with what is there, or stop"
+    )
+
     def build(self, folder: Path) -> KafkaSettings:
         """The section with its files found from `folder`, and what must not be shown hidden."""
         client = {key: _placed(key, value, folder) for key, value in self.client.items()}
-        return KafkaSettings(self.bootstrap_servers, self.group_id, client)
+        return KafkaSettings(self.bootstrap_servers, self.group_id, client, self.transactional_id, self.on_offset_loss)
 
 
 def _placed(key: str, value: Scalar | Secret, folder: Path) -> Scalar | Secret:

@@ -12,6 +12,7 @@ from pipeline.settings.detector_section import DetectorSection
 from pipeline.settings.kafka_section import KafkaSection
 from pipeline.settings.section import Address, Name, Section
 from pipeline.settings.settings import (
+    Delivery,
     OutputSettings,
     Settings,
     StateSettings,
@@ -32,10 +33,23 @@ class OutputsSection(Section):
 
 
 class StateSection(Section):
-    """Where running state outlives the process."""
+    """Where running state outlives the process: in a folder, or in a topic from which others can go on."""
 
-    folder: Name | None = Field(default="state", description="null: every start warms up anew")
-    every_seconds: Annotated[float, Field(gt=0)] = Field(default=30.0, description="between two commits")
+    folder: Name | None = Field(default=None, description="of this process alone; state where nothing is said")
+    changelog: Name | None = Field(default=None, description="a compacted topic instead, made where it is missing")
+    every_seconds: Annotated[float, Field(gt=0)] = Field(default=30.0, description="from one saved state to the next")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.folder is not None and self.changelog is not None:
+            raise ValueError("state.folder and state.changelog are both set: name one place for the state")
+        return self
+
+    def build(self, folder: Path) -> StateSettings:
+        """The section with its folder found; none is kept where folder is set to null and there is no changelog."""
+        kept = None if self.changelog or "folder" in self.model_fields_set else "state"
+        place = self.folder or kept
+        return StateSettings(None if place is None else folder / place, self.changelog, self.every_seconds)
 
 
 class SeriesSection(Section):
@@ -60,6 +74,19 @@ class Configuration(Section):
     outputs: OutputsSection = Field(default_factory=OutputsSection)
     state: StateSection = Field(default_factory=StateSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
+    delivery: Delivery = Field(
+        default="at_least_once",
+        description="exactly_once: outputs in transactions, seen by readers of committed records",
+    )
+
+    @model_validator(mode="after")
+    def _state_for_transactions(self) -> Self:
+        if self.delivery == "exactly_once" and self.state.changelog is None:
+            raise ValueError(
+                "delivery is exactly_once and there is no state.changelog: a state on disk is in no transaction; "
+                "name a topic, as in state: {changelog: plumbline.state}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_circle(self) -> Self:
@@ -81,8 +108,7 @@ class Configuration(Section):
             detectors={name: section.build(name, folder) for name, section in self.detectors.items()},
             kafka=None if self.kafka is None else self.kafka.build(folder),
             outputs=OutputSettings(self.outputs.alerts, self.outputs.scores, self.outputs.dead_letters),
-            state=StateSettings(
-                None if self.state.folder is None else folder / self.state.folder, self.state.every_seconds
-            ),
+            state=self.state.build(folder),
             telemetry=TelemetrySettings(self.telemetry.listen, self.telemetry.series.max, self.telemetry.series.match),
+            delivery=self.delivery,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
@@ -16,6 +17,8 @@ from pipeline.formats.times import Unit
 from pipeline.monitor.policy import Policy
 
 Scalar = str | int | float | bool | None
+OnLoss = Literal["rewarm", "fail", "latest"]
+Delivery = Literal["at_least_once", "exactly_once"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class KafkaSettings:
     bootstrap_servers: str = "localhost:9092"  # host:port of one broker or more, with commas
     group_id: str = "plumbline"
     client: Mapping[str, Scalar | Secret] = field(default_factory=dict)  # TLS, SASL, timeouts: to kafka-python as it is
+    transactional_id: str | None = None  # None: a new one at each start
+    on_offset_loss: OnLoss = "rewarm"  # where records were deleted unread, or a topic was made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,10 @@ class OutputSettings:
 
 @dataclass(frozen=True, slots=True)
 class StateSettings:
-    """Where running state outlives the process, and how often all is committed."""
+    """Where running state outlives the process, and how often it is saved."""
 
-    folder: Path | None  # None: every start warms up anew
+    folder: Path | None  # None where there is a changelog; without both every start warms up anew
+    changelog: str | None = None  # a compacted topic: the state follows a partition to whoever is given it
     every_seconds: float = 30.0
 
 
@@ -87,6 +93,7 @@ class Settings:
     outputs: OutputSettings
     state: StateSettings
     telemetry: TelemetrySettings
+    delivery: Delivery = "at_least_once"
 
     def detector(self, name: str | None = None) -> DetectorSettings:
         """The detector of this name, or the only one; SettingsError when that is not one."""

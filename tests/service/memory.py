@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.exceptions import BrokerError, OffsetLostError, StateError, TooLargeError
-from pipeline.service.ports import Partition, Poll
+from pipeline.service.ports import Partition, Poll, TopicLog
 
 
 class PowerCutError(BaseException):
@@ -39,6 +39,7 @@ class World:
     committed: dict[Partition, int] = field(default_factory=dict)
     stored: list = field(default_factory=list)  # messages acknowledged by the broker, in order
     states: dict = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)  # of topics that were made anew
     seconds: float = 1000.0
     steps: list[str] = field(default_factory=list)  # what the services did, in order
     cut_at: dict[str, int] = field(default_factory=dict)  # step: how many more times it may happen before a power cut
@@ -133,6 +134,10 @@ class MemorySource:
     def bounds(self, partition: Partition) -> tuple[int, int]:
         self._world.reach()
         return self._world.bounds(partition)
+
+    def log(self, topic: str) -> TopicLog:
+        self._world.reach()
+        return TopicLog(self._world.ids.get(topic, topic), sum(known.topic == topic for known in self._world.logs))
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.position[partition] = offset

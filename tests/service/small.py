@@ -20,7 +20,8 @@ from pipeline.formats.mapping import InputMapping, SeriesMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Readings
-from pipeline.service.commit import FirstStart
+from pipeline.service.checkpoints import StoreCheckpoints
+from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.outputs import OutputTopics
 from pipeline.service.service import Connection, Service, ServiceSettings
@@ -154,18 +155,17 @@ class Bench:
             sink = MemorySink(world)
             self.sources.append(source)
             self.sinks.append(sink)
-            return Connection(source, sink)
+            return Connection(source, sink, StoreCheckpoints(source, MemoryStore(world) if store else None))
 
         self.service = Service(
             streams,
             connect,
-            MemoryStore(world) if store else None,
             TOPICS,
             self.telemetry,
             clock,
             MemoryStop(world, until or self.caught_up),
             self.said.append,
-            ServiceSettings(**{"commit_every": 2.0, "first_start": FirstStart(), **settings}),
+            ServiceSettings(**{"commit_every": 2.0, "resume": ResumeRules(), **settings}),
         )
 
     @property

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
-from pipeline.service.commit import FirstStart
+from pipeline.service.commit import ResumeRules
 from pipeline.service.ports import Partition
 from tests.service.memory import PowerCutError, World
 from tests.service.small import (
@@ -195,7 +195,7 @@ def test_without_replay_a_lost_state_warms_up_from_the_committed_offset(world, d
     Bench(world, detector).run()
     world.states.clear()
     publish(world, calm_values(3), "pump-9")
-    bench = Bench(world, detector, first_start=FirstStart(replay=0))
+    bench = Bench(world, detector, resume=ResumeRules(replay=0))
     bench.run()
 
     assert len(bench.streams[0].monitor) == 1
@@ -419,4 +419,4 @@ def test_a_commit_is_one_line_with_its_facts(world, detector, caplog):
 
     assert sum(fact["readings"] for fact in facts) == 3 * ROWS
     assert all(fact["partitions"] == 2 for fact in facts)
-    assert {"alerts", "invalid", "saved", "flush_ms", "save_ms", "commit_ms"} <= set(facts[0])
+    assert {"alerts", "invalid", "saved", "slots", "flush_ms", "snapshot_ms", "commit_ms"} <= set(facts[0])

@@ -75,7 +75,7 @@ def test_every_section_becomes_the_dataclass_of_its_part():
         unit="ms",
     )
     assert settings.outputs == OutputSettings("a", "s", None)
-    assert settings.state == StateSettings(Path("/etc/plumbline/state"), 5.0)
+    assert settings.state == StateSettings(Path("/etc/plumbline/state"), None, 5.0)
     assert settings.telemetry == TelemetrySettings(("0.0.0.0", 80), 3, "pump*")
 
 
