@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError
 
 from pipeline.connectors.kafka_client import Cluster, in_words
 from pipeline.connectors.kafka_sink import KafkaSink
-from pipeline.exceptions import AbandonedError, BrokerError
+from pipeline.exceptions import AbandonedError, BrokerError, UnacknowledgedError
 from pipeline.service.ports import Message, Partition
 
 TRANSACTION_SECONDS: Final = 15.0  # so long an heir stands still behind a process that died in mid transaction
@@ -51,6 +50,15 @@ class TransactionalSink(KafkaSink):
         """Hand over within a transaction, which begins with the first message; see `KafkaSink.send`."""
         self._begin()
         super().send(message, partition)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """See `KafkaSink.flush`; AbandonedError where a message failed, for then the transaction cannot be committed."""
+        try:
+            super().flush(timeout_seconds)
+        except UnacknowledgedError:
+            raise
+        except BrokerError as error:
+            raise AbandonedError(f"{error}{_hint(str(error))}") from error
 
     def commit(self, offsets: Mapping[Partition, int], member: Any) -> None:
         """Store all that was sent and these offsets of the group that `member` belongs to, or nothing.
@@ -105,6 +113,11 @@ class TransactionalSink(KafkaSink):
             raise AbandonedError(f"{where} took longer than {seconds:g} s") from None
         if error is None:
             return
-        if isinstance(error, KafkaError):
-            raise AbandonedError(f"{where} failed: {in_words(error)}") from error
-        raise AbandonedError(f"{where} failed: {type(error).__name__}: {error}") from error
+        said = in_words(error)
+        raise AbandonedError(f"{where} failed: {said}{_hint(said)}") from error
+
+
+def _hint(said: str) -> str:
+    """What the broker means when it no longer takes what a producer sends."""
+    fenced = "Fenced" in said or "ProducerEpoch" in said
+    return "; another process uses this kafka.transactional_id, or we stood still for too long" if fenced else ""
