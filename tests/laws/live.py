@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import copy
 from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
@@ -69,6 +70,12 @@ class Live:
 
         assert main(["publish", str(self.config), "--data", str(path)]) == 0
 
+    def second(self):
+        """Another process of the same configuration, which has not begun."""
+        other = copy(self)
+        other.process = None
+        return other
+
     def start(self, *options):
         command = [str(Path(sys.executable).with_name("plumbline")), "serve", str(self.config), *options]
         with (self.folder / "said").open("ab") as said, (self.folder / "log").open("ab") as log:
@@ -87,14 +94,16 @@ class Live:
         return self.read_until(kind, lambda values: len(values) >= count)
 
     def read_until(self, kind, enough, seconds=60.0):
-        """What stands in a topic of one partition, in order, once it is enough."""
+        """What stands in a topic of one partition and is committed, in order, once it is enough."""
         key = TopicPartition(f"{self.name}-{kind}", 0)
-        consumer = KafkaConsumer(bootstrap_servers=self.servers, group_id=None, enable_auto_commit=False)
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.servers, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        )
         values, deadline = [], time.monotonic() + seconds
         try:
             consumer.assign([key])
             consumer.seek(key, 0)
-            while len(values) < consumer.end_offsets([key])[key] or not enough(values):
+            while consumer.position(key) < consumer.end_offsets([key])[key] or not enough(values):
                 assert time.monotonic() < deadline, f"{len(values)} values after {seconds} s:\n{self.log()}"
                 for records in consumer.poll(200).values():
                     values.extend(json.loads(record.value) for record in records)
