@@ -52,7 +52,7 @@ class TransactionalSink(KafkaSink):
         super().send(message, partition)
 
     def flush(self, timeout_seconds: float) -> None:
-        """See `KafkaSink.flush`; AbandonedError where a message failed: the transaction cannot be committed any more."""
+        """See `KafkaSink.flush`; AbandonedError where a message failed, and with it the transaction."""
         try:
             super().flush(timeout_seconds)
         except UnacknowledgedError:
