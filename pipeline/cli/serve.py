@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,8 @@ from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import say
 from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.process import Signals, SystemClock, log_to_stderr
-from pipeline.connectors import kafka_changelog
 from pipeline.connectors.http import serve_http
-from pipeline.connectors.kafka_changelog import KafkaChangelog
+from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
@@ -30,6 +30,7 @@ from pipeline.connectors.state_folder import StateFolder
 from pipeline.exceptions import SettingsError
 from pipeline.formats.json import JsonDecoder
 from pipeline.monitor.monitor import Monitor
+from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
@@ -148,7 +149,7 @@ def _connecting(
             if dry_run:
                 undo.pop_all()
                 return Connection(source, Nowhere(), StoreCheckpoints(source, None))
-            transactions = TransactionalSink(cluster, name) if changelog is not None else None
+            transactions = TransactionalSink(cluster, name, source.member) if changelog is not None else None
             inside = settings.delivery == "exactly_once"
             sink = transactions if inside and transactions else KafkaSink(cluster, delivery_seconds=DELIVERY_SECONDS)
             undo.callback(sink.close, 1.0)
@@ -159,10 +160,10 @@ def _connecting(
             if changelog is None or transactions is None:
                 undo.pop_all()
                 return Connection(source, sink, StoreCheckpoints(source, store))
-            kafka_changelog.require(cluster, changelog, max(source.log(topic).partitions for topic in topics))
-            checkpoints = KafkaChangelog(cluster, changelog, transactions, source.member, outputs_inside=inside)
+            require_changelog(cluster, changelog, max(source.log(topic).partitions for topic in topics))
             undo.pop_all()
-            return Connection(source, sink, checkpoints)
+            reader = partial(KafkaChangelogReader, cluster)
+            return Connection(source, sink, Changelog(changelog, transactions, reader, outputs_inside=inside))
 
     return connect
 

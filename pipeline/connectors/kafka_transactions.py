@@ -27,10 +27,13 @@ CALL_SECONDS: Final = 10.0  # for one call; the longest of them waits for other 
 class TransactionalSink(KafkaSink):
     """A sink whose messages readers of committed records see with the commit, all or none. To be used by one thread.
 
-    Two processes with one `transactional_id`: the later one takes over, and every call of the other fails.
+    Satisfies `service.changelog.Transactions`. `member` gives the group's metadata as of the last poll. Two processes
+    with one `transactional_id`: the later one takes over, and every call of the other fails.
     """
 
-    def __init__(self, cluster: Cluster, transactional_id: str, *, delivery_seconds: float = 10.0) -> None:
+    def __init__(
+        self, cluster: Cluster, transactional_id: str, member: Callable[[], Any], *, delivery_seconds: float = 10.0
+    ) -> None:
         """Connect, and end what an earlier process of this id left open; BrokerError when that is not possible."""
         super().__init__(
             cluster,
@@ -39,6 +42,7 @@ class TransactionalSink(KafkaSink):
             transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
         )
         self._id = transactional_id
+        self._member = member
         self._open = False
         try:
             self._call("beginning", self._producer.init_transactions)
@@ -60,14 +64,14 @@ class TransactionalSink(KafkaSink):
         except BrokerError as error:
             raise AbandonedError(f"{error}{_hint(str(error))}") from error
 
-    def commit(self, offsets: Mapping[Partition, int], member: Any) -> None:
-        """Store all that was sent and these offsets of the group that `member` belongs to, or nothing.
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Store all that was sent and these offsets of the group, or nothing.
 
         `flush` first. AbandonedError: nothing is stored, or nobody knows; this sink is of no more use.
         """
         wanted = {TopicPartition(*key): OffsetAndMetadata(int(offset), "", -1) for key, offset in offsets.items()}
         self._begin()
-        self._call("the offsets", self._producer.send_offsets_to_transaction, wanted, member)
+        self._call("the offsets", self._producer.send_offsets_to_transaction, wanted, self._member())
         self._call("the commit", self._producer.commit_transaction)
         self._open = False
 

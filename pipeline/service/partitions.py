@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
 from pipeline.service.commit import Bounds, ResumeRules, Resumption, repartitioned, resumption, state_of
-from pipeline.service.ports import Checkpoints, Clock, Partition, Record, SavedState, Source, TopicLog
+from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, SavedState, Source, TopicLog
 from pipeline.service.stream import Held, Stream
 from pipeline.service.telemetry import Telemetry
 
@@ -55,7 +55,7 @@ class Partitions:
         """Bring states back for so long at most, and seek where those go on that are; the partitions to be resumed."""
         ready, until = [], self._clock.monotonic() + seconds
         for partition, one in list(self.held.items()):
-            if one.restoring is None or not one.restoring.advance(max(0.0, until - self._clock.monotonic())):
+            if one.restoring is None or not self._restored(one.restoring, until):
                 continue
             try:
                 begin = self._resumption(source, partition, one)
@@ -68,6 +68,13 @@ class Partitions:
             ready.append(partition)
             self._tell(partition, begin)
         return ready
+
+    def _restored(self, restoring: Restoring, until: float) -> bool:
+        """Whether a state is back by then."""
+        while not restoring.advance(max(0.0, until - self._clock.monotonic())):
+            if self._clock.monotonic() >= until:
+                return False
+        return True
 
     def let_go(self, gone: Iterable[Partition]) -> None:
         """Forget partitions and the series on them."""

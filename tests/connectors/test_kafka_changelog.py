@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import pytest
 from kafka import KafkaProducer
 
-from pipeline.connectors.kafka_changelog import KafkaChangelog, require
+from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import AbandonedError, BrokerError, OwnershipLostError, StateError
+from pipeline.service.changelog import Changelog
 from pipeline.service.ports import Message, Partition, SavedState, TopicLog
 
 pytestmark = pytest.mark.kafka
@@ -34,10 +36,9 @@ class Member:
     def __init__(self, cluster, topic, group, *, inside=False, name=None):
         self.topic, self.changelog = topic, f"{topic}-state"
         self.source = KafkaSource(cluster, group, [topic])
-        self.sink = TransactionalSink(cluster, name or f"{group}-{time.monotonic_ns()}")
-        self.checkpoints = KafkaChangelog(
-            cluster, self.changelog, self.sink, self.source.member, outputs_inside=inside, flush_seconds=5.0
-        )
+        self.sink = TransactionalSink(cluster, name or f"{group}-{time.monotonic_ns()}", self.source.member)
+        reader = partial(KafkaChangelogReader, cluster)
+        self.checkpoints = Changelog(self.changelog, self.sink, reader, outputs_inside=inside, flush_seconds=5.0)
         self.partitions = []
 
     def join(self, count):
@@ -61,7 +62,7 @@ class Member:
 def members(cluster, fresh_name):
     """Makes members of one group on one topic of two partitions."""
     create_topic(cluster, fresh_name, 2)
-    require(cluster, f"{fresh_name}-state", 2)
+    require_changelog(cluster, f"{fresh_name}-state", 2)
     made = []
 
     def make(**how):
@@ -140,7 +141,7 @@ def test_a_checkpoint_that_was_never_ended_is_not_seen_and_the_restore_waits_for
 
     waiting = members().checkpoints.restore("pumps", Partition(member.topic, 0))
     assert not waiting.advance(1.0)
-    TransactionalSink(cluster, "dies").close(1)  # the same id comes back and ends it at once
+    TransactionalSink(cluster, "dies", lambda: None).close(1)  # the same id comes back and ends it at once
     while not waiting.advance(1.0):
         pass
     assert waiting.state() == WHOLE
@@ -155,7 +156,7 @@ def test_a_process_that_lost_its_partitions_cannot_write_over_the_state_of_its_h
     newer = SavedState(30, WHOLE.digest, {"a": b"of the heir"}, WHOLE.log)
     commit(heir, [newer])
 
-    old.checkpoints._member = lambda: metadata
+    old.sink._member = lambda: metadata
     with pytest.raises(AbandonedError, match="the offsets failed"):
         commit(old, [SavedState(6, WHOLE.digest, {"a": b"of the old owner"}, WHOLE.log)])
     old.sink.close(5)
@@ -244,9 +245,9 @@ def test_a_topic_that_deletes_or_is_too_narrow_is_refused_with_the_command_that_
     create_topic(cluster, f"{fresh_name}-narrow", 1, {"cleanup.policy": "compact"})
 
     with pytest.raises(BrokerError, match=r"cleanup.policy delete.*kafka-configs\.sh"):
-        require(cluster, f"{fresh_name}-deletes", 2)
+        require_changelog(cluster, f"{fresh_name}-deletes", 2)
     with pytest.raises(BrokerError, match=r"has 1 partitions.*up to 2.*kafka-topics\.sh"):
-        require(cluster, f"{fresh_name}-narrow", 2)
+        require_changelog(cluster, f"{fresh_name}-narrow", 2)
 
 
 def test_a_plain_sink_sends_to_the_partition_that_is_named(cluster, fresh_name):
