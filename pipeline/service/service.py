@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +152,8 @@ class Service:
         poll = connection.source.poll(0.1 if hurried else self._settings.poll_for)
         polled_at = self._clock.monotonic()
         self._telemetry.polled()
-        self._exchange(connection, poll)
+        if self._exchange(connection, poll):
+            poll = replace(poll, records={})  # they come again, from where they were committed
         for stream in self._streams:
             brought = {
                 partition: records
@@ -166,8 +167,8 @@ class Service:
         if self._clock.monotonic() >= self._commit_at:
             self._commit(connection, save=self._clock.monotonic() >= self._save_at)
 
-    def _exchange(self, connection: Connection, poll: Poll) -> None:
-        """Let go of what is no longer ours, and take on what is."""
+    def _exchange(self, connection: Connection, poll: Poll) -> bool:
+        """Let go of what is no longer ours, and take on what is; whether all of it began anew."""
         undone = bool(poll.revoked or poll.lost) and connection.checkpoints.abandon()
         if poll.revoked and not undone and not self._settings.dry_run:
             try:  # outputs first: a state must not be ahead of them
@@ -188,6 +189,7 @@ class Service:
             self._telemetry.assigned(self._partitions.held)
             for stream in self._streams:
                 self._show(stream)
+        return undone
 
     def _restore(self, connection: Connection) -> None:
         """Bring states back for a while, and read on where they are."""

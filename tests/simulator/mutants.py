@@ -1,0 +1,148 @@
+"""Faults put in on purpose: orders in which things must not be made to last. The simulator has to find each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from pipeline.exceptions import AbandonedError, BrokerError
+from pipeline.service import commit as commits
+from pipeline.service import service
+from pipeline.service.changelog import Changelog
+from pipeline.service.partitions import Partitions
+from pipeline.service.stream import Held
+from tests.simulator.ports import SimulatedSink, SimulatedTransactions
+from tests.simulator.process import Keeping
+
+Mutant = Callable[[pytest.MonkeyPatch], None]
+
+
+def offsets_before_outputs(patch: pytest.MonkeyPatch) -> None:
+    """The offsets are committed, and only then the outputs flushed."""
+
+    def commit(sink, checkpoints, *others, **options):
+        class Late:
+            def flush(self, seconds):
+                """Not yet."""
+
+        done = commits.commit(Late(), checkpoints, *others, **options)
+        sink.flush(1.0)
+        return done
+
+    patch.setattr(service, "commit", commit)
+
+
+def failed_flush_passed_over(patch: pytest.MonkeyPatch) -> None:
+    """What was not acknowledged in time is taken for stored."""
+    flush = SimulatedSink.flush
+
+    def hopeful(self, seconds):
+        with suppress(BrokerError):
+            flush(self, seconds)
+
+    patch.setattr(SimulatedSink, "flush", hopeful)
+    patch.setattr(SimulatedSink, "send", forgetful(SimulatedSink.send))
+
+
+def forgetful(send):
+    """A sink that gives up what waits in an outage."""
+
+    def dropping(self, message, partition=None):
+        send(self, message, partition)
+        if self._cluster.seconds < self._cluster.down_until:
+            self._waiting.clear()
+
+    return dropping
+
+
+def catch_up_aloud(patch: pytest.MonkeyPatch) -> None:
+    """What is observed again between the saved state and the committed offset is put out again."""
+    go_on = Partitions.go_on
+
+    def loud(self, *arguments):
+        ready = go_on(self, *arguments)
+        for partition in ready:
+            self.held[partition].quiet = 0
+        return ready
+
+    patch.setattr(Partitions, "go_on", loud)
+
+
+def outputs_kept_at_a_rebalance(patch: pytest.MonkeyPatch) -> None:
+    """What was put out for partitions that went away stays in the transaction."""
+    patch.setattr(Changelog, "abandon", lambda _: False)
+
+
+def records_kept_after_a_rebalance(patch: pytest.MonkeyPatch) -> None:
+    """What was undone is not read again: a fault that the product had until the simulator found it."""
+    exchange = service.Service._exchange
+
+    def forgetting(self, connection, poll):
+        exchange(self, connection, poll)
+        return False
+
+    patch.setattr(service.Service, "_exchange", forgetting)
+
+
+def state_one_record_ahead(patch: pytest.MonkeyPatch) -> None:
+    """The state is said to stand one record further than it does."""
+    state_of = commits.state_of
+
+    def ahead(*arguments, **options):
+        state = state_of(*arguments, **options)
+        return replace(state, offset=state.offset + 1)
+
+    patch.setattr(commits, "state_of", ahead)
+
+
+def offsets_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
+    """The outputs are committed, and only then the offsets."""
+
+    def commit(self, offsets):
+        transaction = self._begin()
+        self._unharmed(transaction)
+        member = self._source.member
+        if member is None or self._cluster.given_up(self._process.name, member):
+            raise AbandonedError("the offsets failed")
+        transaction.state = "committed"
+        self._process.step("before offsets")
+        self._cluster.commit(self._process.name, dict(offsets))
+        self._open = None
+        self._process.step("committed")
+
+    patch.setattr(SimulatedTransactions, "commit", commit)
+
+
+def changed_slots_left_out(patch: pytest.MonkeyPatch) -> None:
+    """A checkpoint holds only the slots that changed with the very last record."""
+    state_of = commits.state_of
+
+    def few(partition, one, *, incremental):
+        state = state_of(partition, one, incremental=incremental)
+        slots = one.stream.monitor.snapshot(partition.number, one.next - 1) if not state.whole else state.slots
+        return replace(state, slots=slots)
+
+    patch.setattr(commits, "state_of", few)
+
+
+def offsets_committed_while_catching_up(patch: pytest.MonkeyPatch) -> None:
+    """A partition that only remembers is committed like the others."""
+    patch.setattr(Held, "live", property(lambda self: self.restoring is None))
+
+
+MUTANTS: list[tuple[Mutant, Keeping]] = [
+    (offsets_before_outputs, "folder"),
+    (offsets_before_outputs, "changelog"),
+    (failed_flush_passed_over, "folder"),
+    (catch_up_aloud, "exactly_once"),
+    (outputs_kept_at_a_rebalance, "exactly_once"),
+    (records_kept_after_a_rebalance, "exactly_once"),
+    (state_one_record_ahead, "folder"),
+    (state_one_record_ahead, "changelog"),
+    (offsets_outside_of_the_transaction, "exactly_once"),
+    (changed_slots_left_out, "changelog"),
+    (offsets_committed_while_catching_up, "folder"),
+]

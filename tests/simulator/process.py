@@ -1,0 +1,140 @@
+"""One process of the service: begun, turned, killed between any two steps, held up, asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from pipeline.detector.detector import Detector
+from pipeline.exceptions import BrokerError, PlumblineError
+from pipeline.service.changelog import Changelog
+from pipeline.service.checkpoints import StoreCheckpoints
+from pipeline.service.health import Deadlines
+from pipeline.service.service import Connection, Service, ServiceSettings
+from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.watched import SeriesShown
+from tests.service.small import TOPICS, stream_of
+from tests.simulator.cluster import Cluster
+from tests.simulator.ports import (
+    CHANGELOG,
+    Asked,
+    SimulatedClock,
+    SimulatedFolder,
+    SimulatedReader,
+    SimulatedSink,
+    SimulatedSource,
+    SimulatedTransactions,
+)
+
+Keeping = Literal["folder", "changelog", "exactly_once"]
+EPOCH = 16
+
+
+class KilledError(BaseException):
+    """The process ends here; nothing after this line runs."""
+
+
+class Process:
+    """A service with its name, which is its disk and its transactional id too."""
+
+    def __init__(self, cluster: Cluster, detector: Detector, name: str, keeping: Keeping, batch: int) -> None:
+        self.cluster, self.detector, self.name, self.keeping, self.batch = cluster, detector, name, keeping, batch
+        self.service: Service | None = None
+        self.dies_in: int | None = None  # steps
+        self.held_up_in: int | None = None  # steps
+        self.hold_up: Callable[[], None] = lambda: None
+        self.steps = 0
+        self.trace: Callable[[str], None] = lambda _: None
+        self._epochs = 0
+
+    @property
+    def running(self) -> bool:
+        return self.service is not None
+
+    def step(self, name: str) -> None:
+        """Something has just been done; perhaps it was the last, or nothing is done for long."""
+        self.steps += 1
+        if self.held_up_in is not None:
+            self.held_up_in -= 1
+            if self.held_up_in < 0:
+                self.held_up_in = None
+                self.trace(f"{self.name} stands still after {name}")
+                self.hold_up()
+                self.trace(f"{self.name} goes on")
+        if self.dies_in is not None:
+            self.dies_in -= 1
+            if self.dies_in < 0:
+                self.trace(f"{self.name} is killed after {name}")
+                raise KilledError(name)
+
+    def begin(self) -> None:
+        """Start anew, with nothing in memory."""
+        stream, clock = stream_of(self.detector), SimulatedClock(self.cluster)
+        served = Served(stream.detector, stream.topic, self.detector.digest, self.detector.names, 0.01)
+        telemetry = Telemetry(
+            CollectorRegistry(), clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()
+        )
+        exactly = self.keeping == "exactly_once"
+        self.service = Service(
+            [stream],
+            self._connect,
+            TOPICS,
+            telemetry,
+            clock,
+            Asked(self.cluster, lambda: False),
+            lambda _: None,
+            ServiceSettings(
+                commit_every=1.0 if exactly else 3.0, save_every=3.0 if exactly else 0.0, poll_for=0.3, flush_for=1.0
+            ),
+        )
+        self._guarded(self.service.start)
+
+    def turn(self) -> None:
+        """One round of the loop."""
+        if self.service is not None:
+            self._guarded(self.service.turn)
+
+    def stop(self) -> bool:
+        """As SIGTERM asks; whether all is committed."""
+        done: list[bool] = []
+        if self.service is not None:
+            service = self.service
+            self._guarded(lambda: done.append(service.stop()))
+            self.service = None
+        return done == [True]
+
+    def kill(self) -> None:
+        """At once, between two turns."""
+        self.service = None
+
+    def _guarded(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except KilledError:
+            self.service = None
+        except BrokerError:
+            self.service = None  # at its start; a supervisor begins it again
+        except PlumblineError as error:
+            raise AssertionError(f"{self.name} ended: {error}") from error
+        finally:
+            if self.service is None:
+                self.dies_in = self.held_up_in = None
+
+    def _connect(self) -> Connection:
+        source = SimulatedSource(self.cluster, self, self.batch)
+        if self.keeping == "folder":
+            folder = SimulatedFolder(self.cluster, self)
+            return Connection(source, SimulatedSink(self.cluster, self), StoreCheckpoints(source, folder))
+        transactions = SimulatedTransactions(self.cluster, self, source)
+        inside = self.keeping == "exactly_once"
+        sink = transactions if inside else SimulatedSink(self.cluster, self)
+        reader = partial(SimulatedReader, self.cluster)
+        checkpoints = Changelog(CHANGELOG, transactions, reader, outputs_inside=inside, epoch=self._epoch)
+        return Connection(source, sink, checkpoints)
+
+    def _epoch(self) -> bytes:
+        self._epochs += 1
+        return f"{self.name}{self.cluster.generation}.{self._epochs}.{self.steps}".encode().ljust(EPOCH, b".")[:EPOCH]

@@ -1,0 +1,240 @@
+"""A schedule: what happens to a cluster and its processes, drawn from a seed; and whether all promises were kept."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from pipeline.detector.detector import Detector
+from pipeline.formats import times
+from pipeline.formats.json import JsonDecoder
+from pipeline.monitor.monitor import Monitor
+from pipeline.service.outputs import alert_message, dead_letter, score_messages
+from pipeline.service.ports import Message, Partition
+from tests.service.small import BEGIN, CHANNELS, MAPPING, POLICY, STEP, calm_values, with_faults
+from tests.simulator.cluster import Cluster
+from tests.simulator.process import Keeping, Process
+
+PARTITIONS, SERIES, ROWS = 3, 4, 40
+TOLERANCE = 1e-5
+
+
+@dataclass
+class Schedule:
+    """One run, from its seed alone."""
+
+    seed: int
+    detector: Detector
+    keeping: Keeping
+    processes: int = 3
+    events: int = 40
+    trace: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.cluster = Cluster(self.rng, logs={Partition("readings", number): [] for number in range(PARTITIONS)})
+        self.members = [
+            Process(self.cluster, self.detector, f"p{number}", self.keeping, int(self.rng.integers(1, 12)))
+            for number in range(int(self.rng.integers(1, self.processes + 1)))
+        ]
+        self.ahead = self._records()
+        self.held_up: set[Process] = set()
+        for process in self.members:
+            process.trace = self._tell
+            process.hold_up = partial(self._others_go_on, process)
+
+    def run(self) -> None:
+        """Faults first; then everything is mended and runs to its end. AssertionError where a promise is broken."""
+        for _ in range(self.events):
+            self._event()
+        self._mend()
+        check(self)
+
+    def _tell(self, what: str) -> None:
+        self.trace.append(f"{self.cluster.seconds:8.2f}  {what}")
+
+    def _event(self) -> None:
+        self._publish(int(self.rng.integers(0, 12)))
+        process = self.members[int(self.rng.integers(len(self.members)))]
+        chance = self.rng.random()
+        if not process.running:
+            self._tell(f"{process.name} begins")
+            process.begin()
+        elif chance < 0.10:
+            process.dies_in = int(self.rng.integers(0, 60))
+        elif chance < 0.16:
+            process.held_up_in = int(self.rng.integers(0, 60))
+        elif chance < 0.20:
+            self._tell(f"{process.name} is asked to stop")
+            process.stop()
+        elif chance < 0.23:
+            self._tell(f"{process.name} is killed between two turns")
+            process.kill()
+        elif chance < 0.27:
+            seconds = float(self.rng.choice([1.0, 5.0, 20.0, 90.0]))
+            self._tell(f"the broker is away for {seconds:g} s")
+            self.cluster.down_until = self.cluster.seconds + seconds
+        elif chance < 0.30:
+            self.cluster.full ^= {process.name}
+            self._tell(f"the disk of {process.name} is {'full' if process.name in self.cluster.full else 'mended'}")
+        for each in self.rng.permutation(len(self.members)).tolist():
+            for _ in range(int(self.rng.integers(0, 5))):
+                self._turn(self.members[each])
+
+    def _turn(self, process: Process) -> None:
+        if process not in self.held_up:
+            process.turn()
+
+    def _others_go_on(self, process: Process) -> None:
+        """A process stands still in the middle of a step, for shorter or longer than its session."""
+        self.held_up.add(process)
+        try:
+            until = self.cluster.seconds + float(self.rng.choice([2.0, 8.0, 15.0, 40.0]))
+            while self.cluster.seconds < until:
+                self.cluster.wait(0.5)
+                self._publish(int(self.rng.integers(0, 3)))
+                for other in self.members:
+                    self._turn(other)
+        finally:
+            self.held_up.discard(process)
+
+    def _publish(self, count: int) -> None:
+        for partition, key, value in self.ahead[:count]:
+            self.cluster.publish(partition, key, value)
+        del self.ahead[:count]
+
+    def _mend(self) -> None:
+        """No more faults; until every record is committed, and then everybody is asked to stop."""
+        cluster = self.cluster
+        self._publish(len(self.ahead))
+        cluster.down_until = 0.0
+        cluster.full.clear()
+        self._tell("all is mended")
+        for process in self.members:
+            process.dies_in = process.held_up_in = None
+        ends = {partition: len(log) for partition, log in cluster.logs.items()}
+        for _ in range(4000):
+            for process in self.members:
+                if process.running:
+                    process.turn()
+                else:
+                    process.begin()
+            if all(cluster.committed.get(partition, 0) == end for partition, end in ends.items()):
+                break
+        else:
+            raise AssertionError(f"not all was committed: {cluster.committed} of {ends}")
+        for process in self.members:
+            process.stop()
+
+    def _records(self) -> list[tuple[Partition, bytes, bytes]]:
+        """Rows of all series in turn, with faults, some late, twice, missing or no reading at all."""
+        values = [with_faults(calm_values(ROWS, seed=series), [20 + series], 5) for series in range(SERIES)]
+        records = []
+        for row in range(ROWS):
+            for series in range(SERIES):
+                at = BEGIN + STEP * (row if self.rng.random() > 0.04 else max(row - int(self.rng.integers(0, 4)), 0))
+                fields = {"ts": times.iso(at), **dict(zip(CHANNELS, values[series][row].tolist(), strict=True))}
+                if self.rng.random() < 0.03:
+                    fields |= dict.fromkeys(CHANNELS)
+                value = b"{" if self.rng.random() < 0.02 else json.dumps(fields).encode()
+                records.append((Partition("readings", series % PARTITIONS), f"pump-{series}".encode(), value))
+        return records
+
+
+def expected(schedule: Schedule) -> dict[tuple, Message]:
+    """What the batch backtest of the same logs puts out, by what it is about."""
+    found: dict[tuple, Message] = {}
+    detector = schedule.detector
+    for log in schedule.cluster.logs.values():
+        decoded = JsonDecoder(MAPPING, detector.names).decode(log)
+        scores, alerts = Monitor(detector, POLICY, name="pumps").observe(decoded.readings)
+        messages = [
+            *score_messages("scores", detector.names, detector.clock, decoded.readings, scores),
+            *(alert_message("alerts", alert) for alert in alerts),
+            *(dead_letter("dead", log[one.row], one) for one in decoded.rejected),
+        ]
+        for message in messages:
+            assert about(message) not in found or message.topic == "scores"
+            found.setdefault(about(message), message)
+    return found
+
+
+def about(message: Message) -> tuple:
+    """What a message is about: the same for every copy of it."""
+    if message.topic == "dead":
+        headers = dict(message.headers)
+        return "dead", headers["plumbline-partition"], headers["plumbline-offset"]
+    document = json.loads(message.value or b"")
+    if message.topic == "alerts":
+        return "alerts", document["id"], document["event"], document["at"]
+    return "scores", document["series"], document["timestamp"], document["outcome"]
+
+
+def same(one: Message, other: Message) -> bool:
+    """Words exactly, numbers within the tolerance: another batch moves the last bits."""
+    if one.topic == "dead":
+        return one == other
+    return _close(json.loads(one.value or b""), json.loads(other.value or b""))
+
+
+def _close(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[k], other[k]) for k in one if k != "sentence")
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_close(a, b) for a, b in zip(one, other, strict=True))
+    return one == other
+
+
+def check(schedule: Schedule) -> None:
+    """The promises of docs/delivery.md; AssertionError with what is broken."""
+    cluster, wanted = schedule.cluster, expected(schedule)
+    copies: dict[tuple, list[Message]] = defaultdict(list)
+    for stored in cluster.stored:
+        if stored.seen:
+            copies[about(stored.message)].append(stored.message)
+    missing, foreign = wanted.keys() - copies.keys(), copies.keys() - wanted.keys()
+    assert not missing, f"{len(missing)} outputs are lost, such as {sorted(missing, key=str)[0]}"
+    assert not foreign, f"{len(foreign)} outputs are not the backtest's, such as {sorted(foreign, key=str)[0]}"
+    for key, messages in copies.items():
+        for message in messages:
+            assert same(wanted[key], message), f"{key} says another thing: {message.value!r}, not {wanted[key].value!r}"
+    if schedule.keeping == "exactly_once":
+        _once(schedule, copies)
+    _offsets_only_rise(cluster)
+
+
+def _once(schedule: Schedule, copies: dict[tuple, list[Message]]) -> None:
+    """No output twice: a reading that comes twice has two scores, and so many are expected."""
+    counted: Counter[tuple] = Counter()
+    for log in schedule.cluster.logs.values():
+        decoded = JsonDecoder(MAPPING, schedule.detector.names).decode(log)
+        scores, _ = Monitor(schedule.detector, POLICY, name="pumps").observe(decoded.readings)
+        for message in score_messages("scores", schedule.detector.names, "time", decoded.readings, scores):
+            counted[about(message)] += 1
+    for key, messages in copies.items():
+        assert len(messages) == counted.get(key, 1), f"{key} was put out {len(messages)} times"
+
+
+def _offsets_only_rise(cluster: Cluster) -> None:
+    reached: dict[Partition, int] = {}
+    for name, offsets in cluster.history:
+        for partition, offset in offsets.items():
+            assert offset >= reached.get(partition, 0), f"{name} set {partition} back to {offset}"
+            reached[partition] = offset
+
+
+def tried(seed: int, detector: Detector, keeping: Keeping, make: Callable[..., Schedule] = Schedule) -> str | None:
+    """What was broken under a seed; None where all was kept."""
+    schedule = make(seed, detector, keeping)
+    try:
+        schedule.run()
+    except AssertionError as error:
+        return str(error)
+    return None

@@ -1,0 +1,73 @@
+"""Schedules of faults from seeds: nothing lost, nothing repeated against the promise, all as the backtest says."""
+
+import logging
+
+import pytest
+
+from tests.service.small import small_detector
+from tests.simulator.mutants import MUTANTS
+from tests.simulator.schedule import Schedule, tried
+
+SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return small_detector()
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """A schedule logs thousands of faults."""
+    logger = logging.getLogger("plumbline")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_no_schedule_breaks_a_promise(detector, keeping):
+    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping))}
+
+    assert broken == {}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_none_of_thousands_of_schedules_breaks_a_promise(detector, keeping):
+    broken = {seed: said for seed in range(SEEDS, SEEDS + LONG_SEEDS) if (said := tried(seed, detector, keeping))}
+
+    assert broken == {}
+
+
+@pytest.mark.parametrize(("mutant", "keeping"), MUTANTS, ids=lambda one: getattr(one, "__name__", one))
+def test_a_fault_that_is_put_in_is_found(detector, mutant, keeping, monkeypatch, record_property):
+    mutant(monkeypatch)
+    found = next((seed for seed in range(MUTANT_SEEDS) if tried(seed, detector, keeping)), None)
+
+    assert found is not None, f"{MUTANT_SEEDS} schedules did not find it"
+    record_property("schedules", found + 1)
+
+
+def test_schedules_do_what_they_are_for(detector):
+    """A simulator that never kills, moves or restores proves nothing."""
+    told, restored = "", 0
+    for seed in range(SEEDS):
+        schedule = Schedule(seed, detector, "exactly_once")
+        schedule.run()
+        told += "\n".join(schedule.trace)
+        restored += len(schedule.cluster.changelog)
+    for words in ("is killed after send", "is killed after offsets", "is killed after flush", "stands still", "away"):
+        assert words in told
+    assert restored
+
+
+def test_one_seed_is_one_run(detector):
+    one, two = (Schedule(5, detector, "exactly_once") for _ in range(2))
+    one.run()
+    two.run()
+
+    assert one.trace == two.trace
+    assert [each.message for each in one.cluster.stored] == [each.message for each in two.cluster.stored]
