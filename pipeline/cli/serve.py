@@ -22,7 +22,7 @@ from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.process import Signals, SystemClock, log_to_stderr
 from pipeline.connectors.http import serve_http
 from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
-from pipeline.connectors.kafka_client import Cluster
+from pipeline.connectors.kafka_client import Cluster, topic_log
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
@@ -30,12 +30,12 @@ from pipeline.connectors.state_folder import StateFolder
 from pipeline.exceptions import SettingsError
 from pipeline.formats.json import JsonDecoder
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.changelog import Changelog
+from pipeline.service.changelog import Changelog, forgotten
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.outputs import Nowhere, OutputTopics
-from pipeline.service.ports import StateStore
+from pipeline.service.ports import Partition, StateStore
 from pipeline.service.service import Connection, Service, ServiceSettings
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Served, Telemetry
@@ -88,6 +88,8 @@ def serve(
                 store.clear()
         telemetry = open_until_the_end.enter_context(_telemetry(settings, streams, listening=not dry_run))
         signals = open_until_the_end.enter_context(Signals())
+        if fresh and settings.state.changelog is not None and not dry_run:
+            _forget(cluster, settings.state.changelog, streams)
         service = Service(
             streams,
             _connecting(settings, cluster, signals.asked, store, dry_run=dry_run),
@@ -115,6 +117,20 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
         JsonDecoder(settings.input, detector.names),
         Monitor(detector, settings.policy, name=settings.name, fresh=fresh),
     )
+
+
+def _forget(cluster: Cluster, changelog: str, streams: Sequence[Stream]) -> None:
+    """Let the state of all partitions be none; BrokerError when that is not possible."""
+    sink = KafkaSink(cluster, delivery_seconds=DELIVERY_SECONDS)
+    try:
+        for stream in streams:
+            count = topic_log(cluster, stream.topic).partitions
+            require_changelog(cluster, changelog, count)
+            for number in range(count):
+                sink.send(*forgotten(changelog, stream.detector, Partition(stream.topic, number)))
+        sink.flush(DELIVERY_SECONDS)
+    finally:
+        sink.close(1.0)
 
 
 def _service_settings(settings: Settings, resume: ResumeRules, *, dry_run: bool) -> ServiceSettings:
@@ -160,7 +176,7 @@ def _connecting(
             if changelog is None or transactions is None:
                 undo.pop_all()
                 return Connection(source, sink, StoreCheckpoints(source, store))
-            require_changelog(cluster, changelog, max(source.log(topic).partitions for topic in topics))
+            require_changelog(cluster, changelog, max(topic_log(cluster, topic).partitions for topic in topics))
             undo.pop_all()
             reader = partial(KafkaChangelogReader, cluster)
             return Connection(source, sink, Changelog(changelog, transactions, reader, outputs_inside=inside))

@@ -20,6 +20,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
 from pipeline.exceptions import BrokerError
+from pipeline.service.ports import TopicLog
 
 Client = TypeVar("Client")
 
@@ -204,6 +205,18 @@ def in_words(error: BaseException) -> str:
     """What the client says of an error; for an answer of the broker without words, what its code means."""
     said = "; ".join(str(part) for part in error.args if part is not None) or getattr(error, "description", None)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def topic_log(cluster: Cluster, topic: str) -> TopicLog:
+    """Which log a topic is now; BrokerError when the cluster does not say."""
+    admin: Any = connect(KafkaAdminClient, cluster)
+    try:
+        (told,) = admin.describe_topics([topic])
+    except KafkaError as error:
+        raise BrokerError(f"{cluster.bootstrap_servers} did not describe {topic}: {in_words(error)}") from error
+    finally:
+        admin.close()
+    return TopicLog(str(told.get("topic_id") or ""), len(told["partitions"]))
 
 
 def create_topic(

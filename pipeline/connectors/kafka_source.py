@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CommitFailedError,
@@ -28,7 +28,7 @@ from kafka.errors import (
 )
 from kafka.structs import MemberState
 
-from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic
+from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic, topic_log
 from pipeline.exceptions import BrokerError, OffsetLostError, OwnershipLostError, StalledError
 from pipeline.service.ports import Partition, Poll, Record, TopicLog
 
@@ -64,7 +64,6 @@ class KafkaSource:
         self._changes: deque[Change] = deque()
         assignor = CooperativeStickyAssignor()  # an instance, so that it can be reset when partitions are lost
         self._member: Any = None
-        self._admin: Any = None  # connected when it is first needed
         self._consumer: Any = connect(
             KafkaConsumer,
             cluster,
@@ -118,15 +117,7 @@ class KafkaSource:
 
     def log(self, topic: str) -> TopicLog:
         """Which log a topic is now."""
-        if self._admin is None:
-            self._admin = connect(KafkaAdminClient, self._cluster)
-        try:
-            (told,) = self._admin.describe_topics([topic])
-        except KafkaError as error:
-            raise BrokerError(
-                f"{self._cluster.bootstrap_servers} did not describe {topic}: {in_words(error)}"
-            ) from error
-        return TopicLog(str(told.get("topic_id") or ""), len(told["partitions"]))
+        return topic_log(self._cluster, topic)
 
     def member(self) -> Any:
         """Who we were in the group at the last poll, for transactions; OwnershipLostError where we are not in it.
@@ -190,8 +181,6 @@ class KafkaSource:
 
     def close(self, timeout_seconds: float) -> None:
         """Leave the group, so that the others take over at once."""
-        if self._admin is not None:
-            self._admin.close()
         try:
             self._consumer.close(autocommit=False, timeout_ms=int(timeout_seconds * 1000))
         except KafkaError as error:

@@ -279,14 +279,16 @@ class Monitor:
         """The size of what is remembered of one series."""
         return self._table.row_bytes
 
-    def snapshot(self, partition: int | None = None, since: int | None = None) -> dict[str, bytes]:
-        """What is remembered of each series, or of those last seen on a partition, as versioned bytes.
+    def series_of(self, partition: int, since: int = 0) -> list[str]:
+        """The series last seen on a partition, or those alone that changed since an offset.
 
-        Of a partition it may be of those alone that were seen at the offset `since` or later; where series are grouped
-        it is of all, for what a member remembers of its group changes with the others.
+        Where series are grouped all may have changed: what a member remembers of its group changes with the others.
         """
-        since = since if self._groups is None else None
-        names = self._table.names() if partition is None else self._slots.on_partition(partition, since)
+        return self._slots.on_partition(partition, since if self._groups is None else 0)
+
+    def snapshot(self, series: Iterable[str] | None = None) -> dict[str, bytes]:
+        """What is remembered of each series, or of these, as versioned bytes."""
+        names = self._table.names() if series is None else series
         if self._groups is None:
             return self._slots.take(names, self.detector.digest)
         return self._slots.take(names, self.detector.digest, self._groups.membership)

@@ -59,12 +59,10 @@ class Slots:
         self.tracks.forget(np.array([slot]))
         self.tracks.habit[slot] = 0
 
-    def on_partition(self, partition: int, since: int | None = None) -> list[str]:
+    def on_partition(self, partition: int, since: int = 0) -> list[str]:
         """The series last seen on a partition, at an offset or later."""
         slots = self.table.in_use()
-        there = self.marks.partition[slots] == partition
-        if since is not None:
-            there &= self.marks.offset[slots] >= since
+        there = (self.marks.partition[slots] == partition) & (self.marks.offset[slots] >= since)
         return [self.table.name(slot) for slot in slots[there].tolist()]
 
     def take(
@@ -74,7 +72,11 @@ class Slots:
 
         `membership` tells what a series is in a group, empty where it is in none.
         """
-        return {name: snapshot.encode(self.table.pack(name), digest, membership(name)) for name in names}
+        series = list(names)
+        packed = self.table.pack(series)
+        return {
+            name: snapshot.encode(slot, digest, membership(name)) for name, slot in zip(series, packed, strict=True)
+        }
 
     def put(self, taken: Mapping[str, bytes], digest: str) -> dict[str, bytes]:
         """Put back what `take` took out, all or nothing, and hand out the memberships of these series.
@@ -83,8 +85,8 @@ class Slots:
         """
         size = self.table.row_bytes
         packed = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
-        for name, row in packed.items():
+        for name in packed:
             if name not in self.table:
                 self.table.add(name)
-            self.table.unpack(name, row[:size])
+        self.table.unpack(list(packed), [row[:size] for row in packed.values()])
         return {name: row[size:] for name, row in packed.items()}

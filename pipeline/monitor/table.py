@@ -1,7 +1,7 @@
 """A slot per series: names to slots, and the columns that hold what is remembered.
 
 A column is an array with one row per slot. Columns that belong together stand in one dataclass; the table grows them,
-clears a row, and turns a row into bytes and back, without knowing what they mean.
+clears a row, and turns rows into bytes and back, without knowing what they mean.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.records import Ints
+
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -36,22 +38,25 @@ class Columns:
         for array in self.arrays():
             array[slot] = 0
 
-    def pack(self, slot: int) -> bytes:
-        """One row as little-endian bytes, of the same length for every row."""
-        return b"".join(
-            array[slot : slot + 1].astype(array.dtype.newbyteorder("<")).tobytes() for array in self.arrays()
-        )
+    def pack(self, slots: Ints) -> Bytes:
+        """These n rows as little-endian bytes, (n, row_bytes)."""
+        parts = [
+            np.frombuffer(array[slots].astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
+            for array in self.arrays()
+        ]
+        widths = [array.itemsize * prod(array.shape[1:]) for array in self.arrays()]
+        rows = [part.reshape(len(slots), width) for part, width in zip(parts, widths, strict=True)]
+        return np.concatenate(rows, axis=1)
 
-    def unpack(self, slot: int, packed: bytes) -> None:
-        """Put back what `pack` took out; ValueError where the length is another."""
-        if len(packed) != self.row_bytes:
-            raise ValueError(f"{len(packed)} bytes for a row of {self.row_bytes}")
+    def unpack(self, slots: Ints, packed: Bytes) -> None:
+        """Put back what `pack` took out, (n, row_bytes)."""
         at = 0
         for array in self.arrays():
-            count = prod(array.shape[1:])
-            row = np.frombuffer(packed, array.dtype.newbyteorder("<"), count, at)
-            array[slot] = row.reshape(array.shape[1:])
-            at += count * array.itemsize
+            width = array.itemsize * prod(array.shape[1:])
+            cut = np.ascontiguousarray(packed[:, at : at + width]).tobytes()
+            rows = np.frombuffer(cut, array.dtype.newbyteorder("<"))
+            array[slots] = rows.reshape(len(slots), *array.shape[1:])
+            at += width
 
     @property
     def row_bytes(self) -> int:
@@ -120,17 +125,24 @@ class Table:
         for columns in self._all:
             columns.clear(slot)
 
-    def pack(self, series: str) -> bytes:
-        """All that is remembered of a series."""
-        return b"".join(columns.pack(self._slots[series]) for columns in self.columns)
+    def pack(self, series: Sequence[str]) -> list[bytes]:
+        """All that is remembered of each of these series."""
+        slots = np.array([self._slots[name] for name in series], np.int64)
+        rows = np.concatenate([columns.pack(slots) for columns in self.columns], axis=1).tobytes()
+        size = self.row_bytes
+        return [rows[first : first + size] for first in range(0, len(rows), size)]
 
-    def unpack(self, series: str, packed: bytes) -> None:
-        """Put back what `pack` took out; ValueError where the length is another."""
-        if len(packed) != self.row_bytes:
-            raise ValueError(f"{len(packed)} bytes for a slot of {self.row_bytes}")
+    def unpack(self, series: Sequence[str], packed: Sequence[bytes]) -> None:
+        """Put back what `pack` took out; ValueError where a length is another."""
+        size = self.row_bytes
+        for one in packed:
+            if len(one) != size:
+                raise ValueError(f"{len(one)} bytes for a slot of {size}")
+        slots = np.array([self._slots[name] for name in series], np.int64)
+        rows = np.frombuffer(b"".join(packed), np.uint8).reshape(len(packed), size)
         at = 0
         for columns in self.columns:
-            columns.unpack(self._slots[series], packed[at : at + columns.row_bytes])
+            columns.unpack(slots, rows[:, at : at + columns.row_bytes])
             at += columns.row_bytes
 
     @property

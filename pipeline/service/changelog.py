@@ -4,24 +4,30 @@ The partition of the changelog is that of the source. A checkpoint is one transa
 that says what the whole is, and the group's offsets. So a reader meets whole checkpoints alone, never half of one, and
 a process that lost its partitions cannot write over the state of its heir: its offsets are refused.
 
-A key is detector, source topic and series, as MessagePack; a barrier has no series. All slots of one life of a state
-bear its epoch, so that what an earlier life left in the topic is passed over.
+Slots are written in buckets of many series, for a message costs more than the bytes in it. A key is detector, source
+topic and bucket, as MessagePack; a barrier has no bucket. All buckets of one life of a state bear its epoch, so that
+what an earlier life left in the topic is passed over; a life ends where its buckets have grown too large.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from math import isqrt
 from typing import Final, Protocol
 
 import msgspec
 
-from pipeline.exceptions import StateError
+from pipeline.exceptions import StateError, TooLargeError
 from pipeline.service.ports import Message, Partition, Restoring, SavedState, Sink, States, TopicLog
 
 VERSION: Final = 1
 EPOCH_BYTES: Final = 16
+BUCKET_BYTES: Final = 128 << 10  # of slots, at most when a life begins; a broker takes 1 MiB
+GROWTH: Final = 4  # times the series at its beginning, after which a life ends
 
 
 class Transactions(Sink, Protocol):
@@ -46,8 +52,6 @@ class Changelog:
 
     Where `sink` is the service's own, its outputs are part of the transactions, and each is seen once.
     """
-
-    incremental = True
 
     def __init__(
         self,
@@ -84,6 +88,16 @@ class Changelog:
         self._sink.flush(self._flush_seconds)
         self._sink.commit(offsets)
 
+    def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> set[str] | None:
+        """All series that share a bucket with one that changed; None where there are far more than when life began."""
+        life = self._lives.get((detector, partition))
+        if life is None or life.series + len(changed) > GROWTH * life.began_with:
+            return None
+        needed = set(changed)
+        for bucket in {life.bucket(series) for series in changed}:
+            needed |= life.buckets[bucket]
+        return needed
+
     def keep(self, detector: str, partition: Partition, state: SavedState) -> None:
         """Nothing: the partition is another's by now, and so is its changelog."""
 
@@ -97,14 +111,31 @@ class Changelog:
             self._sink.close(timeout_seconds)
 
     def _write(self, detector: str, partition: Partition, state: SavedState) -> None:
-        life = _Life(self._epoch()) if state.whole else self._lives[detector, partition]
-        self._lives[detector, partition] = life
-        life.series.update(state.slots)
-        to = Partition(self._topic, partition.number)
+        whose, to = (detector, partition), Partition(self._topic, partition.number)
+        life = _life(self._epoch(), state.slots) if state.whole else self._lives[whose]
+        self._lives[whose] = life
+        full: dict[int, dict[str, bytes]] = defaultdict(dict)
         for series, slot in state.slots.items():
-            self._sink.send(Message(self._topic, _key(detector, partition, series), life.epoch + slot), to)
-        barrier = _Barrier(VERSION, state.offset, state.digest, life.epoch, len(life.series), state.log)
+            full[life.bucket(series)][series] = slot
+        try:
+            for bucket, slots in full.items():
+                life.buckets[bucket] = set(slots)
+                value = life.epoch + msgspec.msgpack.encode(slots)
+                self._sink.send(Message(self._topic, _key(detector, partition, bucket), value), to)
+        except TooLargeError as error:
+            raise StateError(
+                f"{error}: raise max.message.bytes of {self._topic} and kafka.client.max_request_size"
+            ) from error
+        barrier = _Barrier(
+            VERSION, state.offset, state.digest, life.epoch, len(life.buckets), life.began_with, life.series, state.log
+        )
         self._sink.send(Message(self._topic, _key(detector, partition, None), msgspec.msgpack.encode(barrier)), to)
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """What every version of a barrier says."""
+
+    version: int
 
 
 class _Barrier(msgspec.Struct, frozen=True):
@@ -114,7 +145,9 @@ class _Barrier(msgspec.Struct, frozen=True):
     offset: int
     digest: str
     epoch: bytes
-    series: int  # how many slots there are, at least
+    buckets: int
+    began_with: int  # series
+    series: int  # how many slots there are now
     log: tuple[str, int] | None
 
 
@@ -123,7 +156,24 @@ class _Life:
     """One life of a partition's state, from a whole state to the next."""
 
     epoch: bytes
-    series: set[str] = field(default_factory=set)  # whose slots were written
+    began_with: int  # series, at least 1
+    buckets: list[set[str]]  # the series whose slots are in each
+
+    def bucket(self, series: str) -> int:
+        """The bucket that a series belongs to."""
+        return zlib.crc32(series.encode()) % len(self.buckets)
+
+    @property
+    def series(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.buckets))
+
+
+def _life(epoch: bytes, slots: Mapping[str, bytes]) -> _Life:
+    """A life that begins with these slots: few buckets where a message costs most, more where bytes do."""
+    by_bytes = sum(map(len, slots.values())) // BUCKET_BYTES
+    buckets = max(by_bytes, 4 * isqrt(len(slots)), 1)
+    return _Life(epoch, max(len(slots), 1), [set() for _ in range(buckets)])
 
 
 class _Restore:
@@ -135,7 +185,7 @@ class _Restore:
         self._reader = reader
         self._whose = detector, partition.topic
         self._found = found
-        self._slots: dict[str, bytes] = {}
+        self._buckets: dict[int, bytes] = {}
         self._barrier: bytes | None = None
 
     def advance(self, seconds: float) -> bool:
@@ -143,49 +193,65 @@ class _Restore:
         records = self._reader.read(seconds)
         for key, value in records or ():
             try:
-                detector, topic, series = msgspec.msgpack.decode(key or b"", type=tuple[str, str, str | None])
+                detector, topic, bucket = msgspec.msgpack.decode(key or b"", type=tuple[str, str, int | None])
             except msgspec.MsgspecError:
                 continue
             if (detector, topic) != self._whose:
                 continue
-            if series is None:
+            if bucket is None:
                 self._barrier = value
             elif value is None:
-                self._slots.pop(series, None)
+                self._buckets.pop(bucket, None)
             else:
-                self._slots[series] = value
+                self._buckets[bucket] = value
         return records is None
 
     def state(self) -> SavedState | None:
         """What the last barrier tells of; StateError where it is not that, or not all of it is there."""
         self.close()
         where = self._reader.name
-        if self._barrier is None:
+        if self._barrier is None:  # never written, or forgotten
             return None
         try:
+            version = msgspec.msgpack.decode(self._barrier, type=_Version).version
+            if version != VERSION:
+                raise StateError(
+                    f"{where} has version {version}, this program reads {VERSION}: the series warm up again"
+                )
             barrier = msgspec.msgpack.decode(self._barrier, type=_Barrier)
         except msgspec.MsgspecError as error:
             raise StateError(f"{where}: a barrier is damaged: {error}; the series warm up again") from error
-        if barrier.version != VERSION:
-            raise StateError(
-                f"{where} has version {barrier.version}, this program reads {VERSION}: the series warm up again"
-            )
-        slots = {
-            series: value[EPOCH_BYTES:] for series, value in self._slots.items() if value[:EPOCH_BYTES] == barrier.epoch
-        }
-        if len(slots) < barrier.series:
+        life = _Life(barrier.epoch, barrier.began_with, [set() for _ in range(barrier.buckets)])
+        slots: dict[str, bytes] = {}
+        for bucket, value in self._buckets.items():
+            if value[:EPOCH_BYTES] == barrier.epoch:
+                some = self._decoded(value[EPOCH_BYTES:])
+                life.buckets[bucket] = set(some)
+                slots.update(some)
+        if len(slots) != barrier.series:
             raise StateError(
                 f"{where} holds {len(slots)} of {barrier.series} series: something deletes from it, such as a "
                 "cleanup.policy that is not compact; the series warm up again"
             )
-        self._found(_Life(barrier.epoch, set(slots)))
+        self._found(life)
         log = None if barrier.log is None else TopicLog(*barrier.log)
         return SavedState(barrier.offset, barrier.digest, slots, log)
+
+    def _decoded(self, bucket: bytes) -> dict[str, bytes]:
+        try:
+            return msgspec.msgpack.decode(bucket, type=dict[str, bytes])
+        except msgspec.MsgspecError as error:
+            raise StateError(f"{self._reader.name}: slots are damaged: {error}; the series warm up again") from error
 
     def close(self) -> None:
         """Let go of the reader."""
         self._reader.close()
 
 
-def _key(detector: str, partition: Partition, series: str | None) -> bytes:
-    return msgspec.msgpack.encode((detector, partition.topic, series))
+def forgotten(topic: str, detector: str, partition: Partition) -> tuple[Message, Partition]:
+    """The message, and where it goes, that lets the state of a partition be none."""
+    return Message(topic, _key(detector, partition, None), None), Partition(topic, partition.number)
+
+
+def _key(detector: str, partition: Partition, bucket: int | None) -> bytes:
+    return msgspec.msgpack.encode((detector, partition.topic, bucket))

@@ -5,15 +5,13 @@ Should it end between the two, the state is ahead of the group's offsets, and it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pipeline.service.ports import Partition, Restoring, SavedState, Source, States, StateStore
 
 
 class StoreCheckpoints:
     """Satisfies `ports.Checkpoints` with a store of whole states, or with none: then every start warms up anew."""
-
-    incremental = False
 
     def __init__(self, source: Source, store: StateStore | None) -> None:
         self._source = source
@@ -29,6 +27,9 @@ class StoreCheckpoints:
             for partition, (detector, state) in states.items():
                 self._store.save(detector, partition, state)
         self._source.commit(offsets)
+
+    def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> None:
+        """All: a file is replaced as a whole."""
 
     def keep(self, detector: str, partition: Partition, state: SavedState) -> None:
         """Save the state of a partition that others go on with, so that it is at hand should it come back."""

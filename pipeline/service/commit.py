@@ -166,8 +166,7 @@ def commit(
     live = {partition: one for partition, one in held.items() if one.live}
     moved = {partition: one for partition, one in live.items() if save and one.saved != one.next}
     states = {
-        partition: (one.stream.detector, state_of(partition, one, incremental=checkpoints.incremental))
-        for partition, one in moved.items()
+        partition: (one.stream.detector, state_of(partition, one, checkpoints)) for partition, one in moved.items()
     }
     taken = clock.monotonic()
     if live:
@@ -180,11 +179,15 @@ def commit(
     return Committed(len(live), len(states), slots, flushed - began, taken - flushed, clock.monotonic() - taken)
 
 
-def state_of(partition: Partition, one: Held, *, incremental: bool) -> SavedState:
-    """The state of a partition as it stands: all slots, or where that is enough those that changed since the last."""
-    monitor, since = one.stream.monitor, one.saved if incremental else None
-    slots = monitor.snapshot(partition.number, since)
-    return SavedState(one.next, monitor.detector.digest, slots, one.log, whole=since is None)
+def state_of(partition: Partition, one: Held, checkpoints: Checkpoints) -> SavedState:
+    """The state of a partition as it stands: all slots, or those that are needed beside what was saved before."""
+    monitor, here = one.stream.monitor, one.stream.monitor.series_of(partition.number)
+    wanted = None
+    if one.saved is not None:
+        changed = monitor.series_of(partition.number, since=one.saved)
+        wanted = checkpoints.needed(one.stream.detector, partition, changed)
+    slots = monitor.snapshot(here if wanted is None else wanted & set(here))
+    return SavedState(one.next, monitor.detector.digest, slots, one.log, whole=wanted is None)
 
 
 @contextmanager

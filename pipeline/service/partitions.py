@@ -94,7 +94,7 @@ class Partitions:
             one = self.held.get(partition)
             if one is not None and one.restoring is None and one.saved != one.next:
                 try:
-                    checkpoints.keep(one.stream.detector, partition, state_of(partition, one, incremental=False))
+                    checkpoints.keep(one.stream.detector, partition, state_of(partition, one, checkpoints))
                 except StateError as error:
                     log.warning("state not kept", extra={"facts": {"reason": str(error)}})
 

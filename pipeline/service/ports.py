@@ -6,7 +6,7 @@ method that can block takes a time limit in seconds, and failures are raised as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -97,7 +97,7 @@ class SavedState:
     digest: str  # of the detector that the slots belong to
     slots: Mapping[str, bytes]  # series to snapshot
     log: TopicLog | None = None  # that the offset is of; None where that was not kept
-    whole: bool = True  # False: of those slots only that changed since the state before it
+    whole: bool = True  # False: of those slots only that were needed beside what was saved before
 
 
 class StateStore(Protocol):
@@ -121,8 +121,9 @@ class Restoring(Protocol):
 class Checkpoints(Protocol):
     """Where offsets, and now and then the state before them, are made to last."""
 
-    @property
-    def incremental(self) -> bool: ...  # what was saved stays: a state may be of the slots that changed
+    def needed(
+        self, detector: str, partition: Partition, changed: Collection[str]
+    ) -> set[str] | None: ...  # series whose slots the next state needs, given those that changed; None: all
     def restore(self, detector: str, partition: Partition) -> Restoring: ...
     def commit(self, offsets: Mapping[Partition, int], states: States) -> None: ...  # next offsets to read
     def keep(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # of a partition given up

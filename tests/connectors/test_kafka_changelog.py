@@ -82,6 +82,13 @@ def restored(member, number=0, detector="pumps"):
     return restoring.state()
 
 
+def changed(member, offset, before, **slots):
+    """The state after these slots changed, with what is needed beside them."""
+    whole = dict(before.slots) | slots
+    needed = member.checkpoints.needed("pumps", Partition(member.topic, 0), list(slots))
+    return SavedState(offset, before.digest, {name: whole[name] for name in needed}, before.log, whole=False)
+
+
 def commit(member, states, number=0, detector="pumps"):
     """Each state in a checkpoint of its own."""
     partition = Partition(member.topic, number)
@@ -91,11 +98,12 @@ def commit(member, states, number=0, detector="pumps"):
 
 def test_what_was_committed_comes_back_with_the_slots_that_changed_last(members):
     member = members().join(2)
-    changed = SavedState(9, WHOLE.digest, {"b": b"b2", "c": b"c1"}, WHOLE.log, whole=False)
-    commit(member, [WHOLE, changed])
+    commit(member, [WHOLE])
+    later = changed(member, 9, WHOLE, b=b"b2", c=b"c1")
+    commit(member, [later])
 
     found = restored(member)
-    assert found == replace(changed, slots={"a": b"a1", "b": b"b2", "c": b"c1"}, whole=True)
+    assert found == replace(later, slots={"a": b"a1", "b": b"b2", "c": b"c1"}, whole=True)
     assert member.source.committed(Partition(member.topic, 0)) == 9
     assert restored(member, 1) is None
     assert restored(member, 0, "others") is None
@@ -119,7 +127,7 @@ def test_a_state_goes_on_where_another_process_restored_it(members):
     first.source.close(1)
     second = members().join(2)
     assert restored(second) == WHOLE
-    commit(second, [SavedState(7, WHOLE.digest, {"a": b"a2"}, WHOLE.log, whole=False)])
+    commit(second, [changed(second, 7, WHOLE, a=b"a2")])
 
     assert restored(second).slots == {"a": b"a2", "b": b"b1"}
 
@@ -222,13 +230,38 @@ def test_a_changelog_that_is_damaged_is_told_and_not_taken(members, cluster, val
         restored(member)
 
 
-def test_a_slot_that_is_gone_is_noticed(members, cluster):
+def test_slots_that_are_gone_or_damaged_are_noticed(members, cluster):
+    member = members().join(2)
+    commit(member, [replace(WHOLE, slots={"a": b"a1"})])
+    (bucket,) = (
+        number
+        for number, some in enumerate(member.checkpoints._lives["pumps", Partition(member.topic, 0)].buckets)
+        if some
+    )
+    key, epoch = (
+        msgspec.msgpack.encode(("pumps", member.topic, bucket)),
+        member.checkpoints._lives["pumps", Partition(member.topic, 0)].epoch,
+    )
+    damaged(cluster, member.changelog, key, epoch + b"\xff")
+    with pytest.raises(StateError, match="slots are damaged"):
+        restored(member)
+    damaged(cluster, member.changelog, key, None)
+    with pytest.raises(StateError, match="holds 0 of 1 series"):
+        restored(member)
+
+
+def test_a_life_of_few_series_ends_when_there_are_many(members):
     member = members().join(2)
     commit(member, [WHOLE])
-    damaged(cluster, member.changelog, msgspec.msgpack.encode(("pumps", member.topic, "a")), None)
+    many = {f"series-{number}": b"s" for number in range(500)}
 
-    with pytest.raises(StateError, match="holds 1 of 2 series"):
-        restored(member)
+    assert member.checkpoints.needed("pumps", Partition(member.topic, 0), list(many)) is None
+    whole = replace(WHOLE, offset=9, slots=dict(WHOLE.slots) | many)
+    commit(member, [whole])
+    assert restored(member) == whole
+    needed = member.checkpoints.needed("pumps", Partition(member.topic, 0), ["series-1"])
+    assert "series-1" in needed
+    assert len(needed) < 100
 
 
 def test_records_that_nobody_of_us_wrote_are_passed_over(members, cluster):

@@ -197,7 +197,7 @@ def test_a_partition_takes_its_open_groups_along_to_another_process():
     for middle in range(300, 600, 11):
         here, there = Monitor(unmoved(), GROUPED), Monitor(unmoved(), GROUPED)
         said, rest = here.group(here.observe(readings[:middle])[1]), readings[middle:]
-        there.restore(here.snapshot(1))
+        there.restore(here.snapshot(here.series_of(1)))
         here.drop(1)
         said += here.group(here.observe(rest[rest.partition == 0])[1])
         said += there.group(there.observe(rest[rest.partition == 1])[1])

@@ -138,12 +138,12 @@ def test_a_snapshot_of_a_partition_holds_the_series_last_seen_there(fleet):
     there = replace(readings, partition=(readings.series % 3).astype(np.int32))
     monitor.observe(there)
     everything = monitor.snapshot()
-    parts = [monitor.snapshot(partition) for partition in range(3)]
+    parts = [monitor.snapshot(monitor.series_of(partition)) for partition in range(3)]
 
     assert [sorted(part) for part in parts] == [["a", "d"], ["b", "new"], ["c"]]
     assert {name: slot for part in parts for name, slot in part.items()} == everything
     assert sum(len(part) for part in parts) == len(everything) == 5
-    assert monitor.snapshot(7) == {}
+    assert monitor.snapshot(monitor.series_of(7)) == {}
 
 
 def test_a_series_that_moves_to_another_partition_belongs_there(one):
@@ -151,15 +151,15 @@ def test_a_series_that_moves_to_another_partition_belongs_there(one):
     monitor.observe(readings[:10])
     monitor.observe(replace(readings, partition=np.full(len(readings), 4, np.int32))[10:20])
 
-    assert list(monitor.snapshot(4)) == ["pump"]
-    assert monitor.snapshot(0) == {}
+    assert list(monitor.snapshot(monitor.series_of(4))) == ["pump"]
+    assert monitor.snapshot(monitor.series_of(0)) == {}
 
 
 def test_a_dropped_partition_is_forgotten_and_its_series_begin_as_the_bundle_left_them(fleet):
     readings = replace(fleet.later, partition=(fleet.later.series == 1).astype(np.int32))
     monitor = Monitor(fleet.detector, fleet.policy)
     monitor.observe(readings)
-    kept = monitor.snapshot(0)
+    kept = monitor.snapshot(monitor.series_of(0))
     dropped = monitor.drop(1)
     mine = readings[readings.series == 1]
 

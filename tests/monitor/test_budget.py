@@ -182,7 +182,7 @@ def test_a_partition_takes_what_it_spent_along_to_another_process():
     middle = len(readings) // 2
     here, there = Monitor(unmoved(), TIGHT), Monitor(unmoved(), TIGHT)
     said = here.observe(readings[:middle])[1]
-    there.restore(here.snapshot(1))
+    there.restore(here.snapshot(here.series_of(1)))
     here.drop(1)
     rest = readings[middle:]
     said += here.observe(rest[rest.partition == 0])[1] + there.observe(rest[rest.partition == 1])[1]

@@ -87,7 +87,7 @@ def test_a_row_taken_out_and_put_back_is_the_same(count, number, flag):
     columns.counts[slot], columns.state[slot, 0, 1], columns.marks[slot, 1] = count, number, flag
     another.add("first")
     place = another.add("a")
-    another.unpack("a", table.pack("a"))
+    another.unpack(["a"], table.pack(["a"]))
 
     assert place != slot
     for mine, theirs in zip(columns.arrays(), other.arrays(), strict=True):
@@ -98,7 +98,7 @@ def test_bytes_are_little_endian_and_of_one_length_for_every_row():
     columns = few()
     table = Table(columns)
     slot = filled(table, columns, "abc")
-    packed = table.pack("abc")
+    (packed,) = table.pack(["abc"])
 
     assert len(packed) == table.row_bytes == Table(few()).row_bytes == 8 + 2 + 24
     assert packed[:8] == (3).to_bytes(8, "little")
@@ -112,6 +112,15 @@ def test_bytes_of_another_length_are_refused(wrong):
     table.add("a")
 
     with pytest.raises(ValueError, match=f"{len(wrong)} bytes for a slot of 34"):
-        table.unpack("a", wrong)
-    with pytest.raises(ValueError, match="bytes for a row of 34"):
-        table.columns[0].unpack(0, wrong)
+        table.unpack(["a"], [wrong])
+
+
+def test_many_rows_taken_out_together_are_those_taken_one_by_one():
+    columns = few()
+    table = Table(columns)
+    names = [f"{number}" * (number + 1) for number in range(7)]
+    for name in names:
+        filled(table, columns, name)
+
+    assert table.pack(names[::-1]) == [table.pack([name])[0] for name in names[::-1]]
+    assert table.pack([]) == []

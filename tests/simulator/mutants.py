@@ -120,10 +120,10 @@ def changed_slots_left_out(patch: pytest.MonkeyPatch) -> None:
     """A checkpoint holds only the slots that changed with the very last record."""
     state_of = commits.state_of
 
-    def few(partition, one, *, incremental):
-        state = state_of(partition, one, incremental=incremental)
-        slots = one.stream.monitor.snapshot(partition.number, one.next - 1) if not state.whole else state.slots
-        return replace(state, slots=slots)
+    def few(partition, one, checkpoints):
+        state = state_of(partition, one, checkpoints)
+        last = one.stream.monitor.series_of(partition.number, one.next - 1)
+        return state if state.whole else replace(state, slots={name: state.slots[name] for name in last})
 
     patch.setattr(commits, "state_of", few)
 
