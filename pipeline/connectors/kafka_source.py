@@ -64,6 +64,7 @@ class KafkaSource:
         self._changes: deque[Change] = deque()
         assignor = CooperativeStickyAssignor()  # an instance, so that it can be reset when partitions are lost
         self._member: Any = None
+        self._logs: dict[str, TopicLog] = {}
         self._consumer: Any = connect(
             KafkaConsumer,
             cluster,
@@ -116,8 +117,10 @@ class KafkaSource:
         return first[key], end[key]
 
     def log(self, topic: str) -> TopicLog:
-        """Which log a topic is now."""
-        return topic_log(self._cluster, topic)
+        """Which log a topic is, asked anew whenever partitions were assigned."""
+        if topic not in self._logs:
+            self._logs[topic] = topic_log(self._cluster, topic)
+        return self._logs[topic]
 
     def member(self) -> Any:
         """Who we were in the group at the last poll, for transactions; OwnershipLostError where we are not in it.
@@ -209,6 +212,8 @@ class KafkaSource:
                 self._unplaced.discard(partition)
                 if partition in before:
                     gone.setdefault(partition, change)
+        if self._owned - before:
+            self._logs.clear()
         assigned = sorted((self._owned - before) | (self._owned & gone.keys()))
         revoked, lost = ([key for key, why in gone.items() if why == kind] for kind in ("revoked", "lost"))
         return tuple(assigned), tuple(sorted(revoked)), tuple(sorted(lost))

@@ -17,7 +17,7 @@ from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import AbandonedError, BrokerError, OwnershipLostError, StateError
-from pipeline.service.changelog import Changelog
+from pipeline.service.changelog import Changelog, forgotten
 from pipeline.service.ports import Message, Partition, SavedState, TopicLog
 
 pytestmark = pytest.mark.kafka
@@ -248,6 +248,17 @@ def test_slots_that_are_gone_or_damaged_are_noticed(members, cluster):
     damaged(cluster, member.changelog, key, None)
     with pytest.raises(StateError, match="holds 0 of 1 series"):
         restored(member)
+
+
+def test_a_state_that_was_forgotten_is_none(members, cluster):
+    member = members().join(2)
+    commit(member, [WHOLE])
+    sink = KafkaSink(cluster)
+    sink.send(*forgotten(member.changelog, "pumps", Partition(member.topic, 0)))
+    sink.flush(5)
+    sink.close(1)
+
+    assert restored(member) is None
 
 
 def test_a_life_of_few_series_ends_when_there_are_many(members):
