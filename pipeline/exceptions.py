@@ -43,6 +43,10 @@ class LogChangedError(PlumblineError):
     """A topic is not the log that it was, and the operator has to say how to go on."""
 
 
+class PoisonedError(PlumblineError):
+    """Most of what a topic holds are no readings."""
+
+
 class BrokerError(PlumblineError):
     """Kafka is unreachable, refuses us, or did not store what was sent."""
 

@@ -123,6 +123,24 @@ COMMANDS = (
         show=False,
     ),
 )
+LETTER_COMMANDS = (
+    Command(
+        "list",
+        "Show the records that were no readings, and why.",
+        (
+            "plumbline dead-letters list plumbline.yaml",
+            "plumbline dead-letters list plumbline.yaml --reason time --since 2026-11-26T08:00 --json",
+        ),
+    ),
+    Command(
+        "publish",
+        "Send them back to where they came from, once what was wrong is mended.",
+        (
+            "plumbline dead-letters publish plumbline.yaml --reason time --dry-run",
+            "plumbline dead-letters publish plumbline.yaml --topic readings",
+        ),
+    ),
+)
 TAG_COMMANDS = (
     Command(
         "train",
@@ -168,6 +186,14 @@ def application(words: Sequence[str] = ()) -> App:
     for command in TAG_COMMANDS:
         _register(tag, command, f"pipeline.cli.tag:{command.name}", words)
     app.command(tag)
+    letters = App(
+        name="dead-letters",
+        help="Records that were no readings: seen, and sent again.",
+        help_epilogue=_epilogue([example for command in LETTER_COMMANDS for example in command.examples]),
+    )
+    for command in LETTER_COMMANDS:
+        _register(letters, command, f"pipeline.cli.dead_letters:{command.name}_letters", words)
+    app.command(letters)
     return app
 
 
@@ -223,9 +249,10 @@ def _epilogue(examples: Sequence[str]) -> str:
 
 def _unknown_command(error: UnknownCommandError) -> str:
     """What was typed and the nearest command; cyclopts' own words would import every command."""
-    known = [command.name for command in (TAG_COMMANDS if error.command_chain else COMMANDS) if command.show]
-    if not error.command_chain:
-        known.append("tag")
+    groups = {"tag": TAG_COMMANDS, "dead-letters": LETTER_COMMANDS}
+    chain = error.command_chain or ()
+    known = [command.name for command in (groups[chain[0]] if chain else COMMANDS) if command.show]
+    known += [] if chain else groups
     word = (error.unused_tokens or [""])[0]
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"

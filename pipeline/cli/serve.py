@@ -140,6 +140,7 @@ def _service_settings(settings: Settings, resume: ResumeRules, *, dry_run: bool)
     return ServiceSettings(
         commit_every=min(every, COMMIT_SECONDS) if settings.delivery == "exactly_once" else every,
         save_every=every if settings.delivery == "exactly_once" else 0.0,
+        dead_letter_limit=settings.outputs.dead_letter_limit,
         dry_run=dry_run,
         resume=replace(resume, on_loss=loss),
     )

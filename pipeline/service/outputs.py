@@ -12,11 +12,11 @@ import msgspec
 from pipeline.exceptions import TooLargeError
 from pipeline.formats import alerts, times
 from pipeline.records import Alert, Clock, Outcome, Readings, Rejected, Scores
+from pipeline.service.letters import dead_letter
 from pipeline.service.ports import Message, Record, Sink
 
 log = logging.getLogger("plumbline.service")
 
-LETTER_BYTES: Final = 900_000  # of key, value and headers: below a broker's usual limit of 1 MiB a message
 OUTCOMES: Final = tuple(outcome.name.lower() for outcome in Outcome)
 
 
@@ -117,38 +117,3 @@ def score_messages(
             "expected": dict(zip(channels, expected, strict=True)) if scored else None,
         }
         yield Message(topic, readings.names[code].encode(), encoder.encode(document))
-
-
-def dead_letter(topic: str, record: Record, rejected: Rejected) -> Message:
-    """A record that was no reading: its bytes and headers as they came, and beside them why and whence.
-
-    What would make the message larger than a topic takes is cut off, and `plumbline-truncated` names what and how
-    large it was.
-    """
-    said = {
-        "reason": rejected.reason.value,
-        "detail": rejected.detail,
-        "topic": record.topic,
-        "partition": str(record.partition),
-        "offset": str(record.offset),
-    }
-    headers, key, value = list(record.headers), record.key, record.value
-    cut = []
-    if _size(headers) > LETTER_BYTES // 4:
-        cut.append(f"headers of {_size(headers)} bytes")
-        headers = []
-    if key is not None and len(key) > LETTER_BYTES // 4:
-        cut.append(f"key of {len(key)} bytes")
-        key = key[: LETTER_BYTES // 4]
-    room = LETTER_BYTES - _size(headers) - len(key or b"")
-    if value is not None and len(value) > room:
-        cut.append(f"value of {len(value)} bytes")
-        value = value[:room]
-    if cut:
-        said["truncated"] = ", ".join(cut)
-    ours = ((f"plumbline-{name}", text.encode(errors="replace")) for name, text in said.items())
-    return Message(topic, key, value, (*headers, *ours))
-
-
-def _size(headers: Sequence[tuple[str, bytes]]) -> int:
-    return sum(len(name) + len(content or b"") for name, content in headers)  # a header's value may be null

@@ -22,6 +22,7 @@ from pipeline.exceptions import (
     LogChangedError,
     OffsetLostError,
     PlumblineError,
+    PoisonedError,
     StalledError,
     StateError,
 )
@@ -29,6 +30,7 @@ from pipeline.records import Alert, Readings, Rejected, Scores
 from pipeline.service.commit import ResumeRules, commit
 from pipeline.service.outputs import Outputs, OutputTopics
 from pipeline.service.partitions import Partitions
+from pipeline.service.poison import Poison
 from pipeline.service.ports import Checkpoints, Clock, Partition, Poll, Record, Sink, Source, Stop
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Operation, Telemetry
@@ -58,6 +60,7 @@ class ServiceSettings:
     longest_pause: float = 30.0  # between attempts to connect
     stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
     in_flight: int = 20_000  # messages under way above which nothing more is read
+    dead_letter_limit: float = 1.0  # share of records that are no readings, above which the service ends
     dry_run: bool = False  # show alerts; send, save and commit nothing
     restore_for: float = 0.5  # of each turn, while states are on their way back
     resume: ResumeRules = field(default_factory=ResumeRules)
@@ -91,6 +94,7 @@ class Service:
         self._joined = False  # the group has answered this connection
         self._held_back = False  # too much is under way: nothing is read
         self._letters = 0  # sent and not known to be stored
+        self._poison = {one.topic: Poison(one.topic, settings.dead_letter_limit) for one in streams}
         self._counts: Counter[str] = Counter()  # since the last commit
         self._commit_at = 0.0  # on the monotonic clock, as are the next two
         self._save_at = 0.0
@@ -103,7 +107,7 @@ class Service:
             while not self._stop.asked():
                 self.turn()
             return self.stop()
-        except LogChangedError:
+        except (LogChangedError, PoisonedError):
             self.stop()
             raise
         finally:
@@ -227,6 +231,7 @@ class Service:
         self._count(stream, readings, scores, alerts, rejected)
         self._counts["replayed"] += len(records) - len(readings) - len(rejected)
         self._partitions.advance(brought)
+        self._poison[stream.topic].take(len(readings) + len(rejected), rejected)
 
     def _count(
         self,

@@ -30,6 +30,10 @@ class OutputsSection(Section):
     dead_letters: Name | None = Field(
         default="plumbline.dead", description="records that are no readings, with the reason"
     )
+    dead_letter_limit: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=OutputSettings().dead_letter_limit,
+        description="share of the last thousand records that are no readings, above which the service ends; 1: never",
+    )
 
 
 class StateSection(Section):
@@ -107,7 +111,7 @@ class Configuration(Section):
             path=path,
             detectors={name: section.build(name, folder) for name, section in self.detectors.items()},
             kafka=None if self.kafka is None else self.kafka.build(folder),
-            outputs=OutputSettings(self.outputs.alerts, self.outputs.scores, self.outputs.dead_letters),
+            outputs=OutputSettings(**self.outputs.model_dump()),
             state=self.state.build(folder),
             telemetry=TelemetrySettings(self.telemetry.listen, self.telemetry.series.max, self.telemetry.series.match),
             delivery=self.delivery,

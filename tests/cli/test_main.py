@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from pipeline.cli.main import COMMANDS, TAG_COMMANDS, application, main
+from pipeline.cli.main import COMMANDS, LETTER_COMMANDS, TAG_COMMANDS, application, main
 
 # A test run in the background ignores SIGINT, and so would its children.
 PROGRAM = (
@@ -22,6 +22,7 @@ ALL = [
     "backtest",
     "capture",
     "check",
+    "dead-letters",
     "demo",
     "evaluate",
     "explain",
@@ -33,7 +34,11 @@ ALL = [
     "tag",
     "train",
 ]
-SPOKEN = [*((each, [each.name]) for each in COMMANDS), *((each, ["tag", each.name]) for each in TAG_COMMANDS)]
+SPOKEN = [
+    *((each, [each.name]) for each in COMMANDS),
+    *((each, ["tag", each.name]) for each in TAG_COMMANDS),
+    *((each, ["dead-letters", each.name]) for each in LETTER_COMMANDS),
+]
 
 
 def run(*words, **options):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.records import Outcome, Reason, Rejected
-from pipeline.service.outputs import LETTER_BYTES, Nowhere, dead_letter, score_messages
+from pipeline.service.letters import LETTER_BYTES, dead_letter
+from pipeline.service.outputs import Nowhere, score_messages
 from pipeline.service.ports import Message
 from tests.service.memory import Entry
 from tests.service.telemetry_feed import readings_of, scores_of

@@ -14,7 +14,8 @@ from pipeline.detector.detector import Detector
 from pipeline.formats import times
 from pipeline.formats.json import JsonDecoder
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.outputs import alert_message, dead_letter, score_messages
+from pipeline.service.letters import dead_letter
+from pipeline.service.outputs import alert_message, score_messages
 from pipeline.service.ports import Message, Partition
 from tests.service.small import BEGIN, CHANNELS, MAPPING, POLICY, STEP, calm_values, with_faults
 from tests.simulator.cluster import Cluster
