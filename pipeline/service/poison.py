@@ -41,5 +41,6 @@ class Poison:
             raise PoisonedError(
                 f"{self._topic}: {share:.0%} of the last {self._records:,} records are no readings, more than "
                 f"outputs.dead_letter_limit allows ({self._limit:.0%}); most often {most} ({count:,}): "
-                f"{self._example}. Mend the detector's input, or what writes the topic; `plumbline dead-letters publish` brings them back"
+                f"{self._example}. Mend the detector's input, or what writes the topic; then bring them back by "
+                "`plumbline dead-letters publish`"
             )
