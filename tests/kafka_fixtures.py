@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(items):
     """Excuse kafka-python's sockets where it is used, and nowhere else: our own are to be closed."""
     for item in items:
         if item.get_closest_marker("kafka") or "refused_connections" in item.fixturenames:
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            for kind in ("socket", "ssl.SSLSocket"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:unclosed <{kind}:ResourceWarning"))
             item.fixturenames.insert(0, "client_sockets")
 
 

@@ -26,7 +26,16 @@ Client = TypeVar("Client")
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
-MUTE: Final = ("socket disconnected", "Request timed out", "Invalid frame length")  # the last is TLS answering
+HUNG_UP: Final = "socket disconnected"
+MUTE: Final = (HUNG_UP, "Request timed out", "Invalid frame length")  # the last is TLS answering
+HINTS: Final = {  # to what TLS says
+    "UNEXPECTED_EOF": "that listener seems not to speak TLS",
+    "WRONG_VERSION_NUMBER": "that listener seems not to speak TLS",
+    "BAD_CERTIFICATE": "it asks for a certificate of ours: kafka.client.ssl_certfile and ssl_keyfile",
+    "CERTIFICATE_REQUIRED": "it asks for a certificate of ours: kafka.client.ssl_certfile and ssl_keyfile",
+    "ostname mismatch": "its certificate is for another host than bootstrap_servers names",
+    "CERTIFICATE_VERIFY_FAILED": "kafka.client.ssl_cafile must hold the authority that signed its certificate",
+}
 FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 DEFAULTS: Final[Mapping[str, object]] = {
     "client_id": "plumbline",
@@ -150,7 +159,7 @@ def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) 
         for client in made:
             client.close()  # a constructor that fails leaves its thread behind
         gc.collect()  # and the sockets of attempts before this one, which an outage of hours would run out of
-        raise BrokerError(_refusal(cluster, error, reasons.best())) from error
+        raise BrokerError(_refusal(cluster, error, reasons)) from error
     finally:
         log.removeHandler(reasons)
 
@@ -168,14 +177,23 @@ def check_files(cluster: Cluster) -> None:
             raise BrokerError(f"kafka.client.{key}: {path} cannot be read: {error.strerror}; mend the path") from error
 
 
-def _refusal(cluster: Cluster, error: Exception, reason: str | None) -> str:
+def _refusal(cluster: Cluster, error: Exception, reasons: Reasons) -> str:
     """Why there is no connection, as far as it can be known."""
     where = f"Kafka at {cluster.bootstrap_servers} ({cluster.protocol})"
     if not isinstance(error, KafkaTimeoutError):
         return f"{where} cannot be used: {in_words(error)}"
     seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
+    reason = reasons.best()
     if reason is not None:
-        return f"{where} did not let us in within {seconds:g} s: {reason}"
+        hint = next((f"; {words}" for sign, words in HINTS.items() if sign in reason), "")
+        return f"{where} did not let us in within {seconds:g} s: {reason}{hint}"
+    if "SASL" in cluster.protocol and any(HUNG_UP in seen for seen in reasons.seen):
+        user = cluster.client.get("sasl_plain_username", "nobody")
+        return (
+            f"{where} hung up while we logged in as {user}, for {seconds:g} s: authentication failed, for user and password "
+            "(kafka.client.sasl_plain_username, sasl_plain_password) are not known there, or that listener expects another "
+            "sasl_mechanism or none"
+        )
     return (
         f"{where} did not answer within {seconds:g} s, or hung up without a reason; check host and port, "
         "and whether that listener expects TLS or SASL (kafka.client.security_protocol, sasl_mechanism)"

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -118,14 +118,27 @@ def _copy_dependencies(folder: Path) -> None:
 
 
 class LocalBroker:
-    """One Kafka node on this machine, a context manager; `kill` and `restart` keep its ports and data."""
+    """One Kafka node on this machine, a context manager; `kill` and `restart` keep its ports and data.
 
-    def __init__(self, cache: Path, settings: Mapping[str, str] | None = None, start_seconds: float = 60.0) -> None:
+    `settings` are the broker's own. Beside its plain listener it has `listeners`, by name with their protocol; `users`
+    are made with it, as Kafka's StorageTool takes them.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        settings: Mapping[str, str] | None = None,
+        start_seconds: float = 60.0,
+        listeners: Mapping[str, str] | None = None,
+        users: Sequence[str] = (),
+    ) -> None:
         self._cache = cache
         self._settings = dict(settings or {})
         self._start_seconds = start_seconds
+        self._listeners = dict(listeners or {})
+        self._users = tuple(users)
         self._folder: Path | None = None
-        self._ports = (0, 0)
+        self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -140,7 +153,11 @@ class LocalBroker:
     @property
     def bootstrap_servers(self) -> str:
         """Host and port for clients; the port is chosen at start."""
-        return f"127.0.0.1:{self._ports[0]}"
+        return f"127.0.0.1:{self._ports['PLAINTEXT']}"
+
+    def address(self, listener: str) -> str:
+        """Host and port of a further listener."""
+        return f"localhost:{self._ports[listener]}"
 
     @property
     def log(self) -> Path:
@@ -159,7 +176,8 @@ class LocalBroker:
         self._folder = Path(tempfile.mkdtemp(prefix="plumbline-kafka-"))
         try:
             with contextlib.ExitStack() as held:
-                self._ports = (held.enter_context(free_port()), held.enter_context(free_port()))
+                names = ("PLAINTEXT", "CONTROLLER", *self._listeners)
+                self._ports = {name: held.enter_context(free_port()) for name in names}
             self._write_settings()
             self._format(jars)
             self._launch(jars)
@@ -208,15 +226,18 @@ class LocalBroker:
         return b"".join(path.read_bytes() for path in (home / "console.log", self.log) if path.is_file())
 
     def _write_settings(self) -> None:
-        client, controller = self._ports
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **self._listeners}
+        places = {name: f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()}
+        public = {name: f"{name}://{self.address(name)}" for name in self._listeners}
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self._ports['CONTROLLER']}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listeners": ",".join(places.values()),
+            "advertised.listeners": ",".join((places["PLAINTEXT"], *public.values())),
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in protocols.items()),
             "log.dirs": str(self._home() / "data"),
             "auto.create.topics.enable": "false",  # a mistyped topic is an error here, as on any well-kept cluster
             "group.initial.rebalance.delay.ms": "0",
@@ -239,7 +260,8 @@ class LocalBroker:
 
     def _format(self, jars: Path) -> None:
         settings = str(self._home() / "server.properties")
-        command = self._java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings)
+        users = [word for user in self._users for word in ("-S", user)]
+        command = self._java(jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings, *users)
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise BrokerError(f"Kafka could not prepare its data folder:\n{answer.stderr or answer.stdout}")
