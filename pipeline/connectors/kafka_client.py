@@ -190,9 +190,9 @@ def _refusal(cluster: Cluster, error: Exception, reasons: Reasons) -> str:
     if "SASL" in cluster.protocol and any(HUNG_UP in seen for seen in reasons.seen):
         user = cluster.client.get("sasl_plain_username", "nobody")
         return (
-            f"{where} hung up while we logged in as {user}, for {seconds:g} s: authentication failed, for user and password "
-            "(kafka.client.sasl_plain_username, sasl_plain_password) are not known there, or that listener expects another "
-            "sasl_mechanism or none"
+            f"{where} hung up while we logged in as {user}, for {seconds:g} s: authentication failed; user or password "
+            "(kafka.client.sasl_plain_username, sasl_plain_password) are not known there, or that listener expects "
+            "another sasl_mechanism or none"
         )
     return (
         f"{where} did not answer within {seconds:g} s, or hung up without a reason; check host and port, "
