@@ -34,9 +34,10 @@ from pipeline.service.changelog import Changelog, forgotten
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
+from pipeline.service.link import Connection
 from pipeline.service.outputs import Nowhere, OutputTopics
 from pipeline.service.ports import Partition, StateStore
-from pipeline.service.service import Connection, Service, ServiceSettings
+from pipeline.service.service import Service, ServiceSettings
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Served, Telemetry
 from pipeline.service.watched import SeriesShown

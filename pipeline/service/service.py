@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,22 +26,15 @@ from pipeline.exceptions import (
 )
 from pipeline.records import Alert, Readings, Rejected, Scores
 from pipeline.service.commit import ResumeRules, commit
+from pipeline.service.link import Connection, Link
 from pipeline.service.outputs import Outputs, OutputTopics
 from pipeline.service.partitions import Partitions
 from pipeline.service.poison import Poison
-from pipeline.service.ports import Checkpoints, Clock, Partition, Poll, Record, Sink, Source, Stop
+from pipeline.service.ports import Clock, Partition, Poll, Record, Sink, Stop
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Operation, Telemetry
 
 log = logging.getLogger("plumbline.service")
-
-
-class Connection(NamedTuple):
-    """One membership in the group, and what goes with it."""
-
-    source: Source
-    sink: Sink
-    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +73,13 @@ class Service:
     ) -> None:
         """`say` is given one sentence for each alert. Nothing is connected before `start`."""
         self._streams = streams
-        self._connect = connect
+        self._link = Link(connect, settings.longest_pause)
         self._outputs = Outputs(OutputTopics() if settings.dry_run else outputs, say)
         self._telemetry = telemetry
         self._clock = clock
         self._stop = stop
         self._settings = settings
         self._partitions = Partitions(streams, telemetry, settings.resume, clock)
-        self._connection: Connection | None = None
-        self._pause = 1.0  # seconds before the next attempt to connect
         self._joined = False  # the group has answered this connection
         self._held_back = False  # too much is under way: nothing is read
         self._letters = 0  # sent and not known to be stored
@@ -111,11 +100,11 @@ class Service:
             self.stop()
             raise
         finally:
-            self._disconnect(1.0)
+            self._link.close(1.0)
 
     def start(self) -> None:
         """Connect; BrokerError when that is not possible."""
-        self._connection = self._connect()
+        self._link.make()
         self._set_clocks()
 
     def _set_clocks(self) -> None:
@@ -124,7 +113,7 @@ class Service:
 
     def turn(self) -> None:
         """One round: poll, observe, put out, and commit when it is due."""
-        connection = self._connection or self._connect_again()
+        connection = self._link.connection or self._connect_again()
         if connection is None:
             return
         try:
@@ -143,8 +132,8 @@ class Service:
         answer of the broker, and a second for each client to close.
         """
         self._telemetry.health.stopping()
-        done = self._connection is not None and self._last_commit(self._connection)
-        self._disconnect(1.0)
+        done = self._link.connection is not None and self._last_commit(self._link.connection)
+        self._link.close(1.0)
         if done:
             log.info("stopped")
         else:
@@ -289,7 +278,7 @@ class Service:
             self._not_committed(error, now)
             return False
         self._failing_since = None
-        self._pause = 1.0
+        self._link.proved()
         self._telemetry.committed(ok=True)
         self._telemetry.dead_letters(self._letters, ok=True)
         self._letters = 0
@@ -314,7 +303,7 @@ class Service:
         """Commit before leaving, again where it failed at once."""
         last_try = self._clock.monotonic() + self._settings.last_retry_within
         while not self._commit(connection, save=True):
-            if self._connection is None or self._clock.monotonic() > last_try:
+            if self._link.connection is None or self._clock.monotonic() > last_try:
                 return False
             try:
                 self._exchange(connection, connection.source.poll(self._settings.poll_for))
@@ -355,31 +344,19 @@ class Service:
         self._letters = 0
         self._failing_since = None
         self._held_back = self._joined = False
-        self._disconnect(1.0)
+        self._link.close(1.0)
 
     def _connect_again(self) -> Connection | None:
         """A new connection after a pause that grows; None when there is none yet."""
-        self._stop.wait(self._pause)
+        self._stop.wait(self._link.pause)
         self._telemetry.health.turned()
         if self._stop.asked():
             return None
         try:
-            self._connection = self._connect()
+            connection = self._link.make()
         except BrokerError as error:
             self._failed("metadata", error)
-            self._pause = min(2 * self._pause, self._settings.longest_pause)
             return None
         self._set_clocks()
         log.info("connected again")
-        return self._connection
-
-    def _disconnect(self, timeout_seconds: float) -> None:
-        """Leave the group and let go of the producer; what fails here shows when the next connection resumes."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(BrokerError):
-                connection.source.close(timeout_seconds)
-            with suppress(BrokerError):
-                connection.sink.close(timeout_seconds)
-            with suppress(BrokerError):
-                connection.checkpoints.close(timeout_seconds)
+        return connection

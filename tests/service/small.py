@@ -23,8 +23,9 @@ from pipeline.records import Readings
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
+from pipeline.service.link import Connection
 from pipeline.service.outputs import OutputTopics
-from pipeline.service.service import Connection, Service, ServiceSettings
+from pipeline.service.service import Service, ServiceSettings
 from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Served, Telemetry
 from pipeline.service.watched import SeriesShown

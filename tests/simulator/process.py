@@ -13,7 +13,8 @@ from pipeline.exceptions import BrokerError, PlumblineError
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.health import Deadlines
-from pipeline.service.service import Connection, Service, ServiceSettings
+from pipeline.service.link import Connection
+from pipeline.service.service import Service, ServiceSettings
 from pipeline.service.telemetry import Served, Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.small import TOPICS, stream_of
