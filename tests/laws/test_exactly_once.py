@@ -25,9 +25,14 @@ def delivery(request):
 @pytest.fixture
 def live(kafka, fresh_name, tmp_path, bundle, delivery):  # noqa: F811
     with Live(kafka, fresh_name, tmp_path, bundle) as service:
-        service.change("{folder: state, every_seconds: 30}", f"{{changelog: {fresh_name}-state, every_seconds: 2}}")
-        service.change("telemetry:", f"delivery: {delivery}\ntelemetry:")
+        changelog(service, delivery)
         yield service
+
+
+def changelog(service, delivery):
+    """Let a service keep its state in a topic."""
+    service.change("{folder: state, every_seconds: 30}", f"{{changelog: {service.name}-state, every_seconds: 2}}")
+    service.change("telemetry:", f"delivery: {delivery}\ntelemetry:")
 
 
 def once(rows, delivery, key):
