@@ -107,6 +107,14 @@ COMMANDS = (
         ),
     ),
     Command(
+        "reproduce",
+        "Score an alert's readings again and compare.",
+        (
+            "plumbline reproduce plumbline.yaml 3f2c9a",
+            "plumbline reproduce plumbline.yaml 3f2c9a --from-start",
+        ),
+    ),
+    Command(
         "inspect",
         "Show what is inside a bundle or saved state.",
         ("plumbline inspect bundles/pumps", "plumbline inspect state --json"),

@@ -28,8 +28,9 @@ class TopicReader:
         self._where = f"{topic} at {cluster.bootstrap_servers}"
         self._consumer: Any = connect(KafkaConsumer, cluster, **CONSUMER, group_id=None)
         try:
-            numbers = require_topic(self._consumer, cluster, topic)
-            self._ends, starts = self._bounds([TopicPartition(topic, number) for number in numbers], since_ms)
+            self.partitions = require_topic(self._consumer, cluster, topic)
+            keys = [TopicPartition(topic, number) for number in self.partitions]
+            self._ends, starts = self._bounds(keys, since_ms)
             self._consumer.assign(list(self._ends))
             for key, offset in starts.items():
                 self._consumer.seek(key, offset)
@@ -82,3 +83,28 @@ class TopicReader:
         self._consumer.pause(*(key for key, count in left.items() if count <= 0))
         self.remaining = sum(max(0, count) for count in left.values())
         return {key: count for key, count in left.items() if count > 0}
+
+
+class PartitionReader(TopicReader):
+    """The same of one partition: its records below an offset, and only the last ones of them where that is asked for.
+
+    `kept` are the offsets that the log holds, the first and the end; `begin` is where the reader begins.
+    """
+
+    def __init__(self, cluster: Cluster, topic: str, number: int, below: int, most: int | None = None) -> None:
+        """Connect and find where to begin: so many offsets below `below` at most, None for all that is kept."""
+        self._number, self._below, self._most = number, below, most
+        self.kept, self.begin = (0, 0), 0
+        super().__init__(cluster, topic)
+
+    def _bounds(
+        self, keys: list[TopicPartition], since_ms: int | None
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """The offsets asked for, as far as the log holds them."""
+        ends, firsts = super()._bounds([key for key in keys if key.partition == self._number], since_ms)
+        if not ends:
+            raise BrokerError(f"{self._where} has no partition {self._number}: it has {len(keys)}, counted from 0")
+        ((key, end),) = ends.items()
+        self.kept = (firsts[key], end)
+        self.begin = max(firsts[key], 0 if self._most is None else self._below - self._most)
+        return {key: min(end, self._below)}, {key: self.begin}

@@ -29,6 +29,7 @@ ALL = [
     "init",
     "inspect",
     "publish",
+    "reproduce",
     "schema",
     "serve",
     "tag",

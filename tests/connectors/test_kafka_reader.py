@@ -1,10 +1,10 @@
 """Reading what a topic holds, against a real broker."""
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from pipeline.connectors.kafka_client import Cluster, create_topic
-from pipeline.connectors.kafka_reader import TopicReader
+from pipeline.connectors.kafka_reader import PartitionReader, TopicReader
 from pipeline.exceptions import BrokerError
 
 pytestmark = pytest.mark.kafka
@@ -36,7 +36,10 @@ def write(kafka, topic):
 
 
 def read(cluster, topic, since_ms=None):
-    reader = TopicReader(cluster, topic, since_ms)
+    return values_in(TopicReader(cluster, topic, since_ms))
+
+
+def values_in(reader):
     try:
         values = [int(record.value) for records in reader for record in records]
         return sorted(values), reader
@@ -99,3 +102,37 @@ def test_marks_of_transactions_are_passed_over_and_what_was_aborted_is_not_read(
 def test_a_topic_that_is_not_there_is_named(cluster, topic):
     with pytest.raises(BrokerError, match=f"there is no topic {topic}s at .*there is {topic}"):
         TopicReader(cluster, f"{topic}s")
+
+
+def test_a_part_of_one_partition_is_read(cluster, topic, write):
+    write(range(100), partition=0)
+    write(range(100, 150), partition=1)
+    values, reader = values_in(PartitionReader(cluster, topic, 1, below=40, most=5))
+
+    assert values == [135, 136, 137, 138, 139]
+    assert (reader.kept, reader.begin, reader.total) == ((0, 50), 35, 5)
+
+
+@pytest.mark.parametrize(("below", "most", "expected"), [(3, 100, 3), (3, None, 3), (99, 2, 0), (0, None, 0)])
+def test_a_part_is_what_of_it_the_log_holds(cluster, topic, write, below, most, expected):
+    write(range(7))
+    values, reader = values_in(PartitionReader(cluster, topic, 0, below, most))
+
+    assert values == list(range(expected))
+    assert reader.kept == (0, 7)
+
+
+def test_a_part_begins_where_the_log_begins_after_records_were_deleted(kafka, cluster, topic, write):
+    write(range(20))
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_records({TopicPartition(topic, 0): 12})
+    admin.close()
+    values, reader = values_in(PartitionReader(cluster, topic, 0, below=15))
+
+    assert values == [12, 13, 14]
+    assert (reader.kept, reader.begin) == ((12, 20), 12)
+
+
+def test_a_partition_that_is_not_there_is_named(cluster, topic):
+    with pytest.raises(BrokerError, match=f"{topic} at .* has no partition 2: it has 2, counted from 0"):
+        PartitionReader(cluster, topic, 2, below=10)

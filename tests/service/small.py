@@ -65,9 +65,9 @@ def small_detector(seed=0):
     return _bare(engine, (calibrate(guess.channel_scale, guess.regional, guess.high, guess.band, fused),))
 
 
-def bundled(folder):
+def bundled(folder, seed=0):
     """The small detector as a bundle, with the slot of a series that it has seen; the folder."""
-    detector = small_detector()
+    detector = small_detector(seed)
     monitor = Monitor(detector, POLICY)
     monitor.observe(readings_of(calm_values(50)))
     save(replace(detector, slots=monitor.snapshot()), folder)
