@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, note, progress, say
+from pipeline.cli.since import seconds_of
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.parquet_sink import ParquetSink
 from pipeline.exceptions import DataError, SettingsError
@@ -21,8 +21,6 @@ from pipeline.formats.frames import SERIES, TIMESTAMP, frame_of
 from pipeline.formats.json import JsonDecoder
 from pipeline.records import Clock
 from pipeline.settings import DetectorSettings
-
-UNITS = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def capture(config: Path, /, *, out: Path, last: str | None = None, detector: str | None = None) -> None:
@@ -42,7 +40,7 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
     detector
         Which of the configuration's detectors.
     """
-    seconds = None if last is None else _seconds(last)
+    seconds = None if last is None else seconds_of(last, "--last")
     settings = load_settings(config)
     chosen = settings.detector(detector)
     if chosen.topic is None or chosen.input is None:
@@ -76,14 +74,6 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
         note(
             f"{counted(rejected.total(), 'record')} left out, for they are no readings: {reasons}; the first: {example}"
         )
-
-
-def _seconds(last: str) -> int:
-    """A length of time; SettingsError when it is none."""
-    found = re.fullmatch(r"(\d+)\s*(min|h|d|w)", last.strip())
-    if found is None or not int(found[1]):
-        raise SettingsError(f"--last is {last!r}: a number and a unit are needed, such as 90min, 36h, 14d or 8w")
-    return int(found[1]) * UNITS[found[2]]
 
 
 def _channels(settings: DetectorSettings) -> tuple[str, ...]:

@@ -1,203 +1,217 @@
-"""`plumbline dead-letters`: list, publish."""
+"""`plumbline dead-letters list` and `plumbline dead-letters publish`."""
 
 from __future__ import annotations
 
+import base64
+import heapq
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
-import msgspec
+from cyclopts import Parameter
 
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
-from pipeline.cli.console import counted, note, progress, say
-from pipeline.connectors.kafka_client import Cluster
-from pipeline.connectors.kafka_reader import TopicReader
-from pipeline.connectors.kafka_sink import KafkaSink
+from pipeline.cli.console import counted, note, say, table
+from pipeline.cli.letter_choice import choice_of, chosen
+from pipeline.cli.sending_back import planned, send_back
 from pipeline.exceptions import SettingsError
-from pipeline.records import Reason
-from pipeline.service.letters import Letter, letter_of
+from pipeline.formats import times
+from pipeline.service.letters import Letter, text
 from pipeline.settings import Settings
 
-SHOWN_BYTES = 60  # of a value, in a line
-UNDER_WAY = 10_000  # messages; more are not sent before these are acknowledged
-FLUSH_SECONDS = 60.0
+SHOWN = 50  # letters of a table, without --limit
+LONGEST_DETAIL, LONGEST_KEY, LONGEST_VALUE = 60, 24, 60  # characters of a table
 
 
 def list_letters(
     config: Path,
     /,
     *,
-    reason: Reason | None = None,
+    reason: list[str] | None = None,
     topic: str | None = None,
-    since: datetime | None = None,
+    since: str | None = None,
+    letter: list[str] | None = None,
     limit: int | None = None,
-    json: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
-    """Show the records that were no readings: when, why, whence, and how they begin.
+    """Show records that were no readings, and why.
+
+    Reads the topic of outputs.dead_letters, as nobody's member. A line has the letter's place (partition:offset), when
+    it was written, the reason, where the record stood, its key, what was found (after `again` where it had been sent
+    back before), and how its value begins. The counts by reason come last.
 
     Parameters
     ----------
     config
         The configuration.
     reason
-        Only those that were refused for this.
+        Only these: syntax, encoding, field, type, time, not_finite, oversize.
     topic
-        Only those that came from this topic.
+        Only those of records that came from this topic.
     since
-        Only those written since then, such as 2026-11-26T08:00; UTC where it says nothing else.
+        Only what was written since then: 90min, 36h, 14d, or a time such as 2024-05-01T14:05, UTC.
+    letter
+        Only these, as partition:offset.
     limit
-        Only the first so many.
-    json
-        A line of JSON for each, with the bytes in base64.
+        The newest so many: 50 in the table, all as JSON.
+    as_json
+        A line of JSON for each, with all of its bytes: as text, or where they are no text as base64.
     """
+    choice = choice_of(reason, topic, since, letter, limit)
     settings = load_settings(config)
-    cluster, chosen = cluster_of(settings, "dead-letters", os.environ), Chosen(reason, topic, _moment(since), limit)
-    reasons: Counter[str] = Counter()
-    for letter in chosen.letters(cluster, _topic(settings)):
-        reasons[letter.reason] += 1
-        say(_as_json(letter) if json else _line(letter))
-    if not json:
-        told = ", ".join(f"{name} {count:,}" for name, count in reasons.most_common())
-        say(f"{counted(reasons.total(), 'dead letter')}{': ' if told else ''}{told}")
+    written_to = _topic(settings)
+    seen = Counter[str]()
+    with chosen(cluster_of(settings, "dead-letters list", os.environ), written_to, choice, seen) as found:
+        if as_json and limit is None:
+            for one in found:
+                say(json.dumps(as_dict(one), ensure_ascii=False))
+            shown = seen.total()
+        else:
+            newest = heapq.nlargest(limit or SHOWN, found, key=lambda one: (one.at, one.place))[::-1]
+            shown = len(newest)
+            if as_json:
+                for one in newest:
+                    say(json.dumps(as_dict(one), ensure_ascii=False))
+            elif newest:
+                say(table(_rows(newest)))
+    (note if as_json else say)(_counts(written_to, seen, shown, chosen=choice.narrows))
 
 
 def publish_letters(
     config: Path,
     /,
     *,
-    reason: Reason | None = None,
+    reason: list[str] | None = None,
     topic: str | None = None,
-    since: datetime | None = None,
+    since: str | None = None,
+    letter: list[str] | None = None,
     limit: int | None = None,
-    all_of_them: bool = False,
+    everything: Annotated[bool, Parameter(name="--all")] = False,
     dry_run: bool = False,
 ) -> None:
-    """Send records that were no readings back to where they came from, once what was wrong is mended.
+    """Send records that were no readings back to their topic, after what was wrong is mended.
 
-    Each has its own key, value and headers again, and a header plumbline-republished that names the letter. A record
-    that is older than the last reading of its series is then counted as late. Letters stay in their topic: who
-    publishes them twice sends them twice. What was cut off when it was written is left out.
+    Each goes to the partition that it came from, with its own key, value and headers, and one header more,
+    plumbline-republished, which names the record and the letter. What stands in the topic with that header is not sent
+    a second time, so the command can be given again: until the topic's retention deletes it, and unless two of these
+    commands run at once. A record of which the letter holds only a part is left out. All that is chosen is held in
+    memory: of many, send some at a time.
+
+    The service reads them where they stand now, at the end. Readings that are older than the last one of their series
+    are late, and are not scored: `plumbline capture` and `plumbline backtest` score them.
 
     Parameters
     ----------
     config
         The configuration.
     reason
-        Only those that were refused for this.
+        Only these: syntax, encoding, field, type, time, not_finite, oversize.
     topic
-        Only those that came from this topic.
+        Only those of records that came from this topic.
     since
-        Only those written since then, such as 2026-11-26T08:00; UTC where it says nothing else.
+        Only what was written since then: 90min, 36h, 14d, or a time such as 2024-05-01T14:05, UTC.
+    letter
+        Only these, as partition:offset, the first column of the list.
     limit
-        Only the first so many.
-    all_of_them
-        All that the topic holds: needed where nothing else is chosen.
+        The oldest so many that can be sent.
+    everything
+        All of them.
     dry_run
-        Say what would be sent, and send nothing.
+        Show what would be sent, and send nothing.
     """
-    if not (reason or topic or since or limit or all_of_them):
-        raise SettingsError("nothing is chosen: --reason, --topic, --since or --limit choose, --all-of-them sends all")
+    choice = choice_of(reason, topic, since, letter, limit)
+    if everything == (choice.narrows or limit is not None):
+        raise SettingsError(
+            "which letters? Choose by --reason, --topic, --since, --letter or --limit, or take --all, not both; "
+            "--dry-run shows what would be sent"
+        )
     settings = load_settings(config)
-    cluster, chosen = cluster_of(settings, "dead-letters", os.environ), Chosen(reason, topic, _moment(since), limit)
-    sent: Counter[str] = Counter()
-    cut = 0
-    with closing(_Sender(cluster, dry_run=dry_run)) as sender:
-        for letter in chosen.letters(cluster, _topic(settings)):
-            if letter.truncated:
-                cut += 1
-                continue
-            sender.send(letter)
-            sent[letter.source.topic] += 1
-        sender.flush()
-    whither = ", ".join(f"{name} {count:,}" for name, count in sent.items())
-    done = "would be published" if dry_run else "published"
-    say(f"{counted(sent.total(), 'record')} {done}{': ' if whither else ''}{whither}")
-    if cut:
-        note(f"{counted(cut, 'letter')} left out: they were cut off when they were written, and are not whole")
-
-
-class Chosen:
-    """Which letters are asked for."""
-
-    def __init__(self, reason: str | None, topic: str | None, since_ms: int | None, limit: int | None) -> None:
-        if limit is not None and limit < 1:
-            raise SettingsError(f"--limit is {limit}: at least 1 is needed")
-        self._reason, self._topic, self._since_ms, self._limit = reason, topic, since_ms, limit
-
-    def letters(self, cluster: Cluster, topic: str) -> Iterator[Letter]:
-        """Those of the topic, in the order of each partition; records that are none of ours are counted and told."""
-        left, foreign = self._limit, 0
-        with (
-            closing(TopicReader(cluster, topic, self._since_ms)) as reader,
-            progress(f"reading {topic}", reader.total) as bar,
-        ):
-            for records in reader:
-                bar.to(reader.total - reader.remaining)
-                for record in records:
-                    letter = letter_of(record)
-                    foreign += letter is None
-                    if letter is None or not self._asked(letter):
-                        continue
-                    if left == 0:
-                        return
-                    left = None if left is None else left - 1
-                    yield letter
-        if foreign:
-            note(f"{counted(foreign, 'record')} of {topic} passed over: no dead letters of Plumbline")
-
-    def _asked(self, letter: Letter) -> bool:
-        return self._reason in (None, letter.reason) and self._topic in (None, letter.source.topic)
-
-
-class _Sender:
-    """Where letters are published to; nowhere in a dry run."""
-
-    def __init__(self, cluster: Cluster, *, dry_run: bool) -> None:
-        self._sink = None if dry_run else KafkaSink(cluster, linger_ms=5)
-
-    def send(self, letter: Letter) -> None:
-        if self._sink is None:
-            say(_line(letter))
-            return
-        if self._sink.in_flight() > UNDER_WAY:
-            self._sink.flush(FLUSH_SECONDS)
-        self._sink.send(letter.again())
-
-    def flush(self) -> None:
-        if self._sink is not None:
-            self._sink.flush(FLUSH_SECONDS)
-
-    def close(self) -> None:
-        if self._sink is not None:
-            self._sink.close(1.0)
+    written_to, cluster = _topic(settings), cluster_of(settings, "dead-letters publish", os.environ)
+    with chosen(cluster, written_to, choice, Counter()) as found:
+        plan = planned(list(found), settings, cluster, limit)
+    into = ", ".join(sorted({one.source.topic for one in plan.send}))
+    if not plan.send:
+        say(f"nothing to send: {written_to} holds no letter of these that can be sent back, or still is to be")
+    elif dry_run:
+        say(table(_rows(plan.send)))
+        say(f"{counted(len(plan.send), 'record')} would be sent to {into}; nothing was sent")
+    else:
+        send_back(plan.send, cluster)
+        say(f"{counted(len(plan.send), 'record')} sent to {into} at {cluster.bootstrap_servers}")
+    for why, count in plan.left.items():
+        note(f"{counted(count, 'letter')} left out: {why}")
 
 
 def _topic(settings: Settings) -> str:
     if settings.outputs.dead_letters is None:
-        raise SettingsError(f"{settings.path}: outputs.dead_letters is null: there is no topic of dead letters")
+        raise SettingsError(f"{settings.path}: outputs.dead_letters is null: nothing is kept of what is no reading")
     return settings.outputs.dead_letters
 
 
-def _moment(since: datetime | None) -> int | None:
-    if since is None:
-        return None
-    return int((since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp() * 1000)
+def _rows(some: Sequence[Letter]) -> list[list[str]]:
+    """A table with its head."""
+    head = ["letter", "when", "reason", "record", "key", "detail", "value"]
+    return [head, *(_row(one) for one in some)]
 
 
-def _line(letter: Letter) -> str:
-    """One line: when, why, whence, the key, and how the value begins."""
-    at = datetime.fromtimestamp(letter.at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    where = f"{letter.source.topic}[{letter.source.number}]@{letter.offset}"
-    value = "null" if letter.value is None else repr(letter.value[:SHOWN_BYTES])[1:]
-    more = "..." if letter.value is not None and len(letter.value) > SHOWN_BYTES else ""
-    key = "-" if letter.key is None else letter.key.decode(errors="backslashreplace")
-    cut = f" (cut off: {letter.truncated})" if letter.truncated else ""
-    return f"{at}  {letter.reason}: {letter.detail}  {where}  {key}  {value}{more}{cut}"
+def _row(one: Letter) -> list[str]:
+    again = "again: " if one.republished is not None else ""
+    return [
+        f"{one.place.partition}:{one.place.offset}",
+        f"{times.moment(one.at * 1000):%Y-%m-%d %H:%M:%S}",
+        one.reason,
+        str(one.source),
+        _short(one.key, LONGEST_KEY),
+        _printable(f"{again}{one.detail}", LONGEST_DETAIL),
+        _short(one.value, LONGEST_VALUE) + " (cut)" * bool(one.truncated),
+    ]
 
 
-def _as_json(letter: Letter) -> str:
-    return msgspec.json.encode(letter).decode()
+def _short(content: bytes | None, longest: int) -> str:
+    """How some bytes begin."""
+    return "-" if content is None else _printable(text(content[: 4 * longest]), longest)
+
+
+def _printable(words: str, longest: int) -> str:
+    """A text on one line, cut where it is long."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words)
+    return line if len(line) <= longest else f"{line[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def as_dict(one: Letter) -> dict[str, Any]:
+    """A letter in values of JSON; of bytes that are no text `..._base64` takes the place of the text."""
+    return {
+        "letter": one.place._asdict(),
+        "at": times.iso(one.at * 1000),
+        "reason": one.reason,
+        "detail": one.detail,
+        "record": one.source._asdict(),
+        "truncated": one.truncated or None,
+        "republished": one.republished,
+        **_in_json("key", one.key),
+        **_in_json("value", one.value),
+        "headers": [{"name": name, **_in_json("value", content)} for name, content in one.headers],
+    }
+
+
+def _in_json(name: str, content: bytes | None) -> dict[str, str | None]:
+    if content is None:
+        return {name: None}
+    try:
+        return {name: content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(content).decode()}
+
+
+def _counts(topic: str, seen: Counter[str], shown: int, *, chosen: bool) -> str:
+    """How many there are, by reason, the most frequent first."""
+    total = seen.total()
+    if not total:
+        return f"no letter of {topic} is among those chosen" if chosen else f"{topic} holds no letter"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in seen.most_common())
+    part = f"; the newest {shown:,} are shown" if shown < total else ""
+    return f"{counted(total, 'letter')} in {topic}: {reasons}{part}"

@@ -137,6 +137,7 @@ LETTER_COMMANDS = (
         "Show the records that were no readings, and why.",
         (
             "plumbline dead-letters list plumbline.yaml",
+            "plumbline dead-letters list plumbline.yaml --reason field type --since 36h",
             "plumbline dead-letters list plumbline.yaml --reason time --since 2026-11-26T08:00 --json",
         ),
     ),
@@ -144,8 +145,9 @@ LETTER_COMMANDS = (
         "publish",
         "Send them back to where they came from, once what was wrong is mended.",
         (
-            "plumbline dead-letters publish plumbline.yaml --reason time --dry-run",
+            "plumbline dead-letters publish plumbline.yaml --reason time --since 36h --dry-run",
             "plumbline dead-letters publish plumbline.yaml --topic readings",
+            "plumbline dead-letters publish plumbline.yaml --letter 0:17 0:21",
         ),
     ),
 )
