@@ -5,6 +5,8 @@ PlumblineError
 ├── DataError       a file or frame cannot be used: empty, other channels, text in a number column
 ├── BundleError     a detector on disk is truncated, altered, of another format or hostile
 ├── StateError      saved state cannot be used or written
+├── LogChangedError a topic is not the log that it was: the operator has to say how to go on
+├── PoisonedError   most of what arrives is no reading: the settings or the sender are at fault
 └── BrokerError     Kafka is unreachable, refuses us, or did not store what was sent
     ├── OwnershipLostError    the group gave our partitions to others: drop what is in hand, go on polling
     ├── OffsetLostError       the records at an offset are gone, or not those that they were: seek elsewhere or stop
@@ -44,7 +46,7 @@ class LogChangedError(PlumblineError):
 
 
 class PoisonedError(PlumblineError):
-    """Most of what a topic holds are no readings."""
+    """Most of what arrives is no reading: the settings or the sender are at fault, and not the data."""
 
 
 class BrokerError(PlumblineError):

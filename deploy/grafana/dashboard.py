@@ -198,19 +198,26 @@ def inputs() -> list[Any]:
             "Records by outcome. Healthy: nearly all scored; warming after a start and for new series.",
             "cps",
             (f"sum by (outcome) ({rate('readings_total')})", "{{outcome}}"),
-        ),
+        ).span(6),
         stacked(
             "Invalid records by reason",
             "Records that are no readings, by reason. Healthy: none. Each is a dead letter with its reason.",
             "cps",
             (f"sum by (reason) ({rate('invalid_total')})", "{{reason}}"),
-        ),
+        ).span(6),
+        curves(
+            "Share of invalid records",
+            "Share of the last records, 1,000 or more, that were no readings, in each process. Healthy: near 0. Above "
+            "outputs.dead_letter_limit for a minute, the service stops.",
+            "percentunit",
+            (f"max by (detector) (plumbline_invalid_ratio{{{ALL}}})", "{{detector}}"),
+        ).span(6),
         curves(
             "Dead letters",
             "Invalid records handed on as dead letters. Healthy: none; `error` never.",
             "cps",
             (f"sum by (result) ({rate('dead_letters_total')})", "{{result}}"),
-        ),
+        ).span(6),
         curves(
             "Lag by partition",
             "Unread records of each partition. Healthy: near 0, and alike. One that only grows stands still.",

@@ -51,7 +51,7 @@ class ServiceSettings:
     longest_pause: float = 30.0  # between attempts to connect
     stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
     in_flight: int = 20_000  # messages under way above which nothing more is read
-    dead_letter_limit: float = 1.0  # share of records that are no readings, above which the service ends
+    dead_letter_limit: float = 1.0  # share of records that are no readings, above which, for long, the service ends
     dry_run: bool = False  # show alerts; send, save and commit nothing
     restore_for: float = 0.5  # of each turn, while states are on their way back
     resume: ResumeRules = field(default_factory=ResumeRules)
@@ -74,7 +74,8 @@ class Service:
         """`say` is given one sentence for each alert. Nothing is connected before `start`."""
         self._streams = streams
         self._link = Link(connect, settings.longest_pause)
-        self._outputs = Outputs(OutputTopics() if settings.dry_run else outputs, say)
+        outputs = OutputTopics() if settings.dry_run else outputs
+        self._outputs = Outputs(outputs, say)
         self._telemetry = telemetry
         self._clock = clock
         self._stop = stop
@@ -83,7 +84,8 @@ class Service:
         self._joined = False  # the group has answered this connection
         self._held_back = False  # too much is under way: nothing is read
         self._letters = 0  # sent and not known to be stored
-        self._poison = {one.topic: Poison(one.topic, settings.dead_letter_limit) for one in streams}
+        limit, kept_in = settings.dead_letter_limit, outputs.dead_letters
+        self._poison = {one.topic: Poison(one.detector, limit, kept_in, clock, telemetry) for one in streams}
         self._counts: Counter[str] = Counter()  # since the last commit
         self._commit_at = 0.0  # on the monotonic clock, as are the next two
         self._save_at = 0.0
@@ -214,13 +216,14 @@ class Service:
             detector, outputs = stream.monitor.detector, self._outputs
             outputs.alerts(sink, alerts)
             outputs.scores(sink, detector.names, detector.clock, readings, scores)
-            taken, refused = outputs.dead_letters(sink, [(records[one.row], one) for one in rejected])
+            letters = [(records[one.row], one) for one in rejected]
+            taken, refused = outputs.dead_letters(sink, letters)
         self._letters += taken
         self._telemetry.dead_letters(refused, ok=False)
         self._count(stream, readings, scores, alerts, rejected)
         self._counts["replayed"] += len(records) - len(readings) - len(rejected)
         self._partitions.advance(brought)
-        self._poison[stream.topic].take(len(readings) + len(rejected), rejected)
+        self._poison[stream.topic].take(len(readings), letters)
 
     def _count(
         self,

@@ -97,6 +97,12 @@ class Telemetry:
         each, severities = tuple(self._served), get_args(Severity)
         self._readings = self._counters("readings", "Records by outcome.", detector=each, outcome=OUTCOMES)
         self._invalid = self._counters("invalid", "Invalid records by reason.", detector=each, reason=tuple(Reason))
+        self._invalid_share = Gauge(
+            "plumbline_invalid_ratio",
+            "Share of the last records, 1,000 or more, that were no readings.",
+            ("detector",),
+            registry=self._registry,
+        )
         self._exceedances = self._counters("exceedances", "Scored readings above their bar.", detector=each)
         self._held_back = self._counters(
             "held_back", "Exceeding readings that raised nothing, by the rule.", detector=each, rule=get_args(Rule)
@@ -195,6 +201,10 @@ class Telemetry:
         if rejected:
             self._readings[detector, "invalid"].inc(len(rejected))
             self.health.commit_due()
+
+    def invalid_share(self, detector: str, share: float) -> None:
+        """The share of a detector's last records that were no readings, as it is held against the limit."""
+        self._invalid_share.labels(detector).set(share)
 
     def held(
         self, detector: str, series: int, open_incidents: Mapping[Severity, int], held_back: Mapping[str, int]

@@ -32,7 +32,8 @@ class OutputsSection(Section):
     )
     dead_letter_limit: Annotated[float, Field(gt=0, le=1)] = Field(
         default=OutputSettings().dead_letter_limit,
-        description="share of the last thousand records that are no readings, above which the service ends; 1: never",
+        description="share of records that are no readings, above which, for a minute and a thousand records, the "
+        "service ends; 1: never",
     )
 
 

@@ -63,7 +63,7 @@ class OutputSettings:
     alerts: str | None = "plumbline.alerts"
     scores: str | None = None
     dead_letters: str | None = "plumbline.dead"
-    dead_letter_limit: float = 0.5  # share of the last thousand records, above which the service ends
+    dead_letter_limit: float = 0.5  # share of records that are no readings, above which, for long, the service ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,10 @@
 """Records that a wrong input made no readings: kept, and scored after the mend, by real services on a real Kafka."""
 
+import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -62,3 +66,37 @@ def test_what_was_no_reading_is_scored_after_the_mend_as_if_it_had_always_been_o
     assert "300 records sent to" in capsys.readouterr().out
     assert outcomes(rows) == {"scored": 300 - 3 * 16, "warming": 3 * 16}
     assert len(live.read("dead")) == 300
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_wrong_input_stops_the_service_and_no_record_is_lost(live, capsys):
+    frame = frame_of(1_000, "a", "b")
+    frame.to_parquet(live.folder / "all.parquet", index=False)
+    live.change(RIGHT, WRONG)
+    live.start()
+    live.wait_for("partition assigned")
+    command = [str(Path(sys.executable).with_name("plumbline")), "publish", str(live.config)]
+    live.change(WRONG, RIGHT)  # what is sent is right
+    with subprocess.Popen([*command, "--data", str(live.folder / "all.parquet"), "--speed", "600"]) as sender:
+        code = live.process.wait(200)
+        sender.send_signal(signal.SIGINT)
+    live.process = None
+    said = live.log().splitlines()
+    letters = len(live.read("dead"))
+
+    assert code == 1
+    told = f"plumbline: detector pumps: {letters:,} of the last {letters:,} records were no readings (100 %, "
+    assert said[-1].startswith(told)
+    assert "by reason field, such as" in said[-1]
+    assert said[-2].endswith(" stopped")
+    assert letters >= 1_000
+    main(["dead-letters", "publish", str(live.config), "--all"])
+    live.start()
+    rows = live.read_until("scores", lambda rows: len(rows) >= letters)
+
+    assert live.stop()[0] == 0
+    ended = outcomes(rows)
+    sent = int(capsys.readouterr().out.split(" records sent to")[0].splitlines()[-1].replace(",", ""))
+    assert sent == letters
+    assert ended["scored"] + ended["warming"] + ended["late"] == len(rows) >= letters
