@@ -8,6 +8,8 @@ strict  the data set's own train and test part. Where it has none: nab the first
         skab the first 400 rows of a file.
 tsb     the benchmark TSB-AD's: train is the first `tr` rows of the *test* file, and the whole test file is judged from
         its first row by a monitor that begins cold. Only series that its file list names.
+
+`injected` is made here: both its parts are halves of a train part of ucr, and into the second an anomaly is put.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ import pyarrow.parquet as pq
 
 from pipeline.records import Readings
 from pipeline.training.history import History
+from tests.bench.quality.injected import KINDS, SIGNALS, with_anomaly
 from tests.bench.quality.tuning_list import on_list
 
 Mode = Literal["strict", "tsb"]
 Channels = Literal["value", "all"]  # of smap and msl: the telemetry alone, or the commands as well
 
-STRICT = ("ucr", "nab", "smd", "skab", "smap", "msl", "asd")
+STRICT = ("ucr", "nab", "smd", "skab", "smap", "msl", "asd", "injected")
 TSB = ("smd", "smap", "msl")
 NAB_SHARE, NAB_ROWS, SKAB_ROWS = 0.15, 750, 400  # of train
 NO_CHANNELS = ("timestamp", "label", "changepoint", "class")
@@ -52,6 +55,7 @@ class Entry:
     train_rows: int | None  # the first so many of the train file; None: all of it
     rows: int  # of both parts, for the order of work
     channels: Channels
+    kind: str | None = None  # of the anomaly that is put in; the series is then named SIGNAL/KIND
     official: tuple[str, ...] = ()  # in tsb mode: the numbers of the benchmark's names with this train part and event
 
 
@@ -75,6 +79,8 @@ def entries(data: Path, dataset: str, mode: Mode = "strict", channels: Channels 
     known = STRICT if mode == "strict" else TSB
     if dataset not in known:
         raise ValueError(f"there is no data set {dataset!r} in mode {mode}: one of {', '.join(known)} is needed")
+    if dataset == "injected":
+        return _injected_entries(data, channels)
     folder = data / dataset
     pattern = {"nab": "*/*.parquet", "skab": "*/*.parquet"}.get(dataset, "test/*.parquet")
     found = sorted(path for path in folder.glob(pattern) if path.parent.name != "anomaly-free")
@@ -98,6 +104,26 @@ def _strict_entry(dataset: str, path: Path, channels: Channels) -> Entry:
     return Entry(dataset, path.stem, "strict", on_list(dataset, path.stem), before, path, None, rows, channels)
 
 
+def _injected_entries(data: Path, channels: Channels) -> list[Entry]:
+    """A series for each kind of anomaly and each training part that the folder holds; no file of test is opened."""
+    folder = data / "ucr" / "train"
+    there = {path.stem.partition("_")[0]: path for path in folder.glob("*.parquet")}
+    found = [(signal, there[number]) for signal, number in SIGNALS.items() if number in there]
+    if not found:
+        raise FileNotFoundError(
+            f"{folder}: there is none of the training parts {', '.join(SIGNALS.values())}; --data or PLUMBLINE_DATA "
+            "names the folder of the data"
+        )
+    made = []
+    for signal, path in found:
+        rows = pq.read_metadata(path).num_rows
+        for kind in KINDS:
+            series = f"{signal}/{kind}"
+            listed = on_list("injected", series)
+            made.append(Entry("injected", series, "strict", listed, path, path, rows // 2, rows, channels, kind))
+    return made
+
+
 def _tsb_entry(data: Path, dataset: str, path: Path, channels: Channels) -> Entry | None:
     """The entry of a test file that the benchmark's list names; None where it does not.
 
@@ -118,7 +144,8 @@ def _tsb_entry(data: Path, dataset: str, path: Path, channels: Channels) -> Entr
     if not official:
         return None
     listed = on_list(dataset, path.stem)
-    return Entry(dataset, path.stem, "tsb", listed, path, path, train, len(labels) + train, channels, official)
+    rows = len(labels) + train
+    return Entry(dataset, path.stem, "tsb", listed, path, path, train, rows, channels, official=official)
 
 
 def unmatched(data: Path, dataset: str) -> list[str]:
@@ -129,6 +156,8 @@ def unmatched(data: Path, dataset: str) -> list[str]:
 
 def read(entry: Entry) -> Case:
     """The rows of one series."""
+    if entry.kind is not None:
+        return _read_injected(entry, entry.kind)
     names = _channel_names(entry)
     learnt = _values(entry.train_path, names)[: entry.train_rows]
     judged, labels = _values(entry.test_path, names), _labels(entry.test_path)
@@ -145,6 +174,26 @@ def read(entry: Entry) -> Case:
         test=_history(entry.series, first, judged),
         labels=labels,
         fresh=entry.mode == "tsb",
+    )
+
+
+def _read_injected(entry: Entry, kind: str) -> Case:
+    """The two halves under one name for all kinds of a signal, so that they can share what is learnt of the first."""
+    signal = entry.series.removesuffix(f"/{kind}")
+    names = _channel_names(entry)
+    values = _values(entry.train_path, names)
+    learnt, judged = values[: entry.train_rows], values[entry.train_rows :]
+    changed, labels = with_anomaly(learnt[:, 0], judged[:, 0], signal, kind)
+    return Case(
+        dataset=entry.dataset,
+        series=entry.series,
+        mode=entry.mode,
+        on_list=entry.on_list,
+        names=names,
+        train=_history(signal, 0, learnt),
+        test=_history(signal, len(learnt), changed[:, None]),
+        labels=labels,
+        fresh=False,
     )
 
 

@@ -54,22 +54,29 @@ class Scored:
         return scored
 
 
-def score_entry(entry: Entry, detector: str, settings: FitSettings) -> Scored:
-    """Fit and score one series by ours, by a baseline or by a peer."""
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A detector fitted in memory; it never changes, so that all cases with one train part can share it."""
+
+    detector: Detector
+    seconds: float  # of the processor
+
+
+def score_entry(entry: Entry, detector: str, settings: FitSettings, fitted: Learnt | None = None) -> Scored:
+    """Fit, where it is not done yet, and score one series by ours, by a baseline or by a peer."""
     case = read(entry)
-    return ours(case, settings) if detector == OURS else other(case, detector, settings.seed)
+    return ours(case, settings, fitted) if detector == OURS else other(case, detector, settings.seed)
 
 
-def ours(case: Case, settings: FitSettings) -> Scored:
-    """Fit a detector in memory and let a monitor observe the test part, as a backtest does."""
-    one_thread()
+def ours(case: Case, settings: FitSettings, fitted: Learnt | None = None) -> Scored:
+    """Let a monitor observe the test part as a backtest does, with what was fitted to the train part."""
+    fitted = fitted or learnt(case, settings)
+    detector = fitted.detector
     begun = time.process_time()
-    detector = learnt(case, settings)
-    fitted = time.process_time()
     asides = [Policy(FalseAlarms(probability=rate)) for rate in RATES if rate != PROMISE]
     monitor = Monitor(detector, Policy(FalseAlarms(probability=PROMISE)), fresh=case.fresh, what_if=asides)
     scores, _ = monitor.observe(readings_of(case.test))
-    seconds = time.process_time() - fitted
+    seconds = time.process_time() - begun
     exceeds = [scores.exceeds if rate == PROMISE else exceeding(detector, scores, rate) for rate in RATES]
     _check_same(case, monitor, exceeds)
     return Scored(
@@ -82,7 +89,7 @@ def ours(case: Case, settings: FitSettings) -> Scored:
         case.labels,
         about(case, OURS, settings.seed)
         | {
-            "fit_seconds": fitted - begun,
+            "fit_seconds": fitted.seconds,
             "score_seconds": seconds,
             "period": detector.period,
             "steps": detector.figures.get("steps"),
@@ -91,9 +98,12 @@ def ours(case: Case, settings: FitSettings) -> Scored:
     )
 
 
-def learnt(case: Case, settings: FitSettings) -> Detector:
+def learnt(case: Case, settings: FitSettings) -> Learnt:
     """The detector of a case's train part."""
-    return finished(fitting([case.train], case.names, "index", settings))
+    one_thread()
+    begun = time.process_time()
+    detector = finished(fitting([case.train], case.names, "index", settings))
+    return Learnt(detector, time.process_time() - begun)
 
 
 def exceeding(detector: Detector, scores: Scores, rate: float) -> Flags:

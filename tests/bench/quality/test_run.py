@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.bench.quality.cases import entries
+from tests.bench.quality.injected import KINDS
 from tests.bench.quality.processes import POOLS
 from tests.bench.quality.run import main
+from tests.bench.quality.scoring import load, score_entry, settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +37,17 @@ def write(file, rows):
     file.parent.mkdir(parents=True, exist_ok=True)
     columns = {"timestamp": np.arange(rows), "a": rng.normal(size=rows), "label": (np.arange(rows) >= rows - 50) * 1}
     pq.write_table(pa.table(columns), file)
+
+
+@pytest.fixture
+def train_parts(tmp_path):
+    """Two training parts of ucr that anomalies are put into."""
+    rng, rows = np.random.default_rng(0), np.arange(1600)
+    for name in ("119_UCR_Anomaly_ECG1_1600_1_2", "121_UCR_Anomaly_ECG3_1600_1_2"):
+        file = tmp_path / "data" / "ucr" / "train" / f"{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"value": np.sin(rows / 5.0) + rng.normal(0, 0.1, 1600)}), file)
+    return tmp_path / "data"
 
 
 def options(data, *more):
@@ -77,6 +91,49 @@ def test_scores_of_other_settings_or_other_code_are_not_mixed(data, capsys):
     with pytest.raises(SystemExit):
         main(options(data, "--detector", "random"))
     assert "scores of another code" in capsys.readouterr().err
+
+
+def test_anomalies_in_one_train_part_share_a_fit_and_score_as_each_by_itself(train_parts):
+    tiny = ["hidden=8", "steps=40", "evaluate_every=20", "warm_up=24"]
+    kinds = ("noise", "standstill")
+    series = [f"{signal}/{kind}" for signal in ("ECG1", "ECG3") for kind in kinds]
+    main(options(train_parts, "--datasets", "injected", "--series", *series, "--set", *tiny))
+    found = {
+        name: load(train_parts.parent / "scores/plumbline/strict/injected/seed0" / f"{name.replace('/', '__')}.npz")
+        for name in series
+    }
+    seconds = [each.about["fit_seconds"] for each in found.values()]
+
+    assert seconds[0] == seconds[1] != seconds[2] == seconds[3]
+    for entry in entries(train_parts, "injected"):
+        if entry.series in series:
+            alone = score_entry(entry, "plumbline", settings_for(tiny))
+            np.testing.assert_array_equal(found[entry.series].score, alone.score)
+            np.testing.assert_array_equal(found[entry.series].labels, alone.labels)
+
+
+def test_series_are_named_by_pattern_as_well(train_parts, capsys):
+    chosen = options(train_parts, "--datasets", "injected", "--detector", "random", "--list", "off")
+    main([*chosen, "--series", "ECG1/*", "*/noise"])
+
+    assert sorted(scores(train_parts)) == sorted([*(f"ECG1__{kind}.npz" for kind in KINDS), "ECG3__noise.npz"])
+    with pytest.raises(SystemExit):
+        main([*chosen, "--series", "ECG1/*", "ECG2/*"])
+    assert "--series ECG2/*: not among the 16 series of injected" in capsys.readouterr().err
+
+
+def test_scores_of_anomalies_made_otherwise_are_not_mixed_and_the_other_data_sets_go_on(data, train_parts, capsys):
+    made = options(data, "--detector", "random", "--datasets", "injected", "--series", "ECG1/noise")
+    main(options(data, "--detector", "random", "--series", "valve1/0"))
+    main(made)
+    file = data.parent / "scores" / "random" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "anomalies": "older"}))
+    with pytest.raises(SystemExit):
+        main(made)
+    main(options(data, "--detector", "random"))
+
+    assert "scores of another anomalies" in capsys.readouterr().err
+    assert sorted(scores(data)) == ["ECG1__noise.npz", "valve1__0.npz", "valve1__1.npz"]
 
 
 def test_a_series_that_there_is_not_is_refused(data, capsys):

@@ -49,7 +49,7 @@ def scored(small):
 
 
 def test_exceedances_at_every_rate_are_those_of_a_monitor_with_that_promise(small, scored):
-    detector = learnt(small, SETTINGS)
+    detector = learnt(small, SETTINGS).detector
     for index, rate in enumerate(RATES):
         scores, _ = Monitor(detector, Policy(FalseAlarms(probability=rate))).observe(readings_of(small.test))
 
@@ -100,7 +100,7 @@ def test_only_baselines_that_draw_follow_the_seed(small):
 
 
 def test_the_sweep_is_over_promises_each_with_the_monitors_own_bar(small, scored):
-    detector = learnt(small, SETTINGS)
+    detector = learnt(small, SETTINGS).detector
     for index, rate in enumerate(PROMISES):
         scores, _ = Monitor(detector, Policy(FalseAlarms(probability=rate))).observe(readings_of(small.test))
 

@@ -94,6 +94,13 @@ def test_the_mean_of_sets_takes_smd_as_it_was_tuned():
     assert found == {"on": (pytest.approx(0.4), ["smd", "ucr"]), "off": (pytest.approx(0.2), ["smd"])}
 
 
+def test_anomalies_that_were_put_in_stand_by_themselves_and_in_no_mean_of_sets():
+    found = figures(ONE, replace(ONE, dataset="injected", top_one=None, vus_pr=0.9))
+
+    assert [(each["dataset"], each["vus_pr"]["mean"]) for each in found] == [("ucr", 0.5), ("injected", 0.9)]
+    assert [(each["vus_pr"], each["sets"]) for each in means_of_sets(found)] == [(0.5, ["ucr"])]
+
+
 def test_the_interval_draws_series_and_not_seeds(rng):
     values, series = rng.random(50), [f"s{number}" for number in range(50)]
     once = interval(list(values), series)

@@ -2,6 +2,8 @@
 
 Of these, what the folder of the data sets holds. All of skab and nab is on the list. `ucr` is matched by number alone,
 though many of its series share one recording: what is off the list is another series, not another recording.
+`injected` is off the list, as the recordings that it is made of are, but has labels of its own: choices may be made on
+it.
 """
 
 from __future__ import annotations
