@@ -42,6 +42,7 @@ def test_none_of_thousands_of_schedules_breaks_a_promise(detector, keeping):
     assert broken == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mutant", "keeping"), MUTANTS, ids=lambda one: getattr(one, "__name__", one))
 def test_a_fault_that_is_put_in_is_found(detector, mutant, keeping, monkeypatch, record_property):
     mutant(monkeypatch)
