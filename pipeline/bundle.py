@@ -213,15 +213,16 @@ def _looking_back(arrays: Arrays, numbers: Mapping[str, int] | None, scored: int
     ):
         raise ValueError(f"the past has a transition of shape {transition.shape} and a window of {window}")
     past = scored * len(entry)
-    memory = Memory(_remembered(arrays, "memory", past))
-    shape = shapes(_remembered(arrays, "shape", past - 1)) if scored == 1 else None
+    memory = Memory(_remembered(arrays, "memory", past), reach)
+    shape = shapes(_remembered(arrays, "shape", past - 1), reach) if scored == 1 else None
     linear = _linear(arrays, (scored, len(entry))) if scored > 1 else None
     mean, basis, common = (arrays[f"views.components.{part}"] for part in ("mean", "basis", "common"))
     width = window or past
     shaped = basis.ndim == 2 and mean.shape == common.shape == basis.shape[:1] == (width,)
     if not shaped or not (common > 0).all():
         raise ValueError(f"the components have shape {basis.shape}, the past has {width} numbers")
-    return LookingBack(Past(transition, entry, reach, window), memory, Components(mean, basis, common), shape, linear)
+    components = Components(mean, basis, common, window or reach)
+    return LookingBack(Past(transition, entry, reach, window), memory, components, shape, linear)
 
 
 def _remembered(arrays: Arrays, view: str, width: int) -> npt.NDArray[Any]:

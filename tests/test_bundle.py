@@ -46,6 +46,13 @@ def test_a_detector_comes_back_with_its_digest_and_its_scores(case, tmp_path):
     assert before[1] == after[1]
 
 
+def test_the_views_come_back_with_how_many_readings_they_are_about(case, tmp_path):
+    save(case.detector, tmp_path / "bundle")
+
+    assert load(tmp_path / "bundle").lengths.tolist() == case.detector.lengths.tolist()
+    assert max(case.detector.lengths) > 1
+
+
 def test_a_newer_bundle_takes_the_place_of_an_older_one_and_nothing_else_is_left(folder, one):
     save(one.detector, folder)
 

@@ -287,3 +287,7 @@ def _absent_package(error: ImportError) -> str | None:
             return None if package in ("pipeline", "models") else package
         cause = cause.__cause__
     return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

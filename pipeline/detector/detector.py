@@ -137,9 +137,7 @@ class Detector:
     @cached_property
     def lengths(self) -> Ints:
         """How many readings each of the K errors is about before it is smoothed, (K,)."""
-        past = self.past
-        about = {"memory": past.reach, "shape": past.reach, "components": past.window or past.reach} if past else {}
-        return np.array([about.get(self.views[owner].name, 1) for owner in self.owners.tolist()])
+        return np.array([view.length for view in self.views])[self.owners]
 
     @cached_property
     def many(self) -> bool:

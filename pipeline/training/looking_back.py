@@ -50,20 +50,20 @@ def look_back(fitted: Sequence[Fitted], scored: Flags, period: int, max_gap: int
     candidates, rows = thinned(of_fit, CANDIDATES), sum(len(state) for state in states) - sum(lengths)
     if len(candidates) < 2 or sum(len(state) for state in later) < FULL_SHARE * rows:
         return None
-    memory = Memory(farthest_first(candidates, REMEMBERED))
+    memory = Memory(farthest_first(candidates, REMEMBERED), past.reach)
     if many:
-        components = _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES))
+        components = _components(thinned(of_fit, FOR_COMPONENTS), thinned(later, CANDIDATES), past.reach)
         pairs = [
             _pairs(grid, state[:end], ok[:end], scored)
             for grid, state, ok, end in zip(grids, states, full, lengths, strict=True)
         ]
         return LookingBack(past, memory, components, linear=line_of(pairs, past.order))
-    shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED))
+    shape = shapes(farthest_first(candidates[:, 1:], REMEMBERED), past.reach)
     windows = [
         _windows(grid.z[:end, scored][:, 0], past.window, age[:end])
         for grid, end, age in zip(grids, lengths, ages, strict=True)
     ]
-    return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None), shape)
+    return LookingBack(past, memory, _components(thinned(windows, FOR_COMPONENTS), None, past.window), shape)
 
 
 def legendre(reach: int, order: int) -> tuple[Floats, Floats]:
@@ -174,8 +174,8 @@ def _pairs(grid: Grid, states: Singles, full: Flags, scored: Flags) -> Pairs:
     return states[before].astype(np.float64), grid.z[after][:, scored], grid.present[after][:, scored]
 
 
-def _components(pasts: Floats, later: Floats | None) -> Components:
-    """The components of pasts (n, F), and the size of each coordinate's residual in those that come later."""
+def _components(pasts: Floats, later: Floats | None, length: int) -> Components:
+    """The components of pasts (n, F) of so many readings, and the size of each coordinate's residual in later ones."""
     mean = pasts.mean(axis=0) if len(pasts) else np.zeros(pasts.shape[1])
     _, sizes, directions = np.linalg.svd(pasts - mean, full_matrices=False)
     variance = sizes**2
@@ -184,7 +184,7 @@ def _components(pasts: Floats, later: Floats | None) -> Components:
         count = min(int(np.searchsorted(np.cumsum(variance) / variance.sum(), EXPLAINED)) + 1, MOST_COMPONENTS)
     basis = np.ascontiguousarray(directions[:count].T)
     if later is None or not len(later):
-        return Components(mean, basis, np.ones(len(mean)))
+        return Components(mean, basis, np.ones(len(mean)), length)
     outside = later - mean
     common = ((outside - outside @ basis @ basis.T) ** 2).mean(axis=0)
-    return Components(mean, basis, np.maximum(common, max(FLOOR * float(np.median(common)), 1e-6)))
+    return Components(mean, basis, np.maximum(common, max(FLOOR * float(np.median(common)), 1e-6)), length)

@@ -155,6 +155,20 @@ def test_the_codes_are_those_of_the_process():
     assert run("trian").returncode == 2
 
 
+@pytest.mark.parametrize("module", ["pipeline", "pipeline.cli.main"])
+def test_python_runs_the_modules_as_the_program(module, capsys):
+    program = [sys.executable, "-m", module]
+    helped, refused = (
+        subprocess.run([*program, *words], capture_output=True, text=True, timeout=60, check=False)
+        for words in (["check", "--help"], ["trian"])
+    )
+    main(["check", "--help"])
+
+    assert (helped.returncode, helped.stdout, helped.stderr) == (0, capsys.readouterr().out, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("plumbline: trian is no command")
+
+
 def test_a_reader_who_leaves_early_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)

@@ -25,7 +25,7 @@ NOWHERE = np.zeros((2, 0))
 NOTHING = Recalled(NOWHERE, NOWHERE, np.zeros(2, bool), NOWHERE, np.zeros(2, bool))
 HERE = np.ones((2, 1), bool)
 LINE = Past(np.eye(2, dtype=np.float32), np.ones(2, np.float32), 4, 0)
-ORIGIN, WHOLE = np.zeros((2, 2)), Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2))
+ORIGIN, WHOLE = np.zeros((2, 2)), Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2), 4)
 
 
 def recalled(states, window=None, full=True, earlier=None):
@@ -52,7 +52,7 @@ def test_the_level_errs_by_the_distance_from_the_mean_on_either_side():
 
 
 def test_the_memory_errs_by_the_mean_distance_to_the_three_nearest_states():
-    memory = Memory(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [100.0, 0.0]]))
+    memory = Memory(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [100.0, 0.0]]), 4)
 
     assert memory.error(HERE, HERE, recalled([[0.0, 0.0], [3.0, 4.0]])).tolist() == pytest.approx(
         [(0 + 1 + 5) / 3, (0 + 5 + np.sqrt(18)) / 3]
@@ -60,19 +60,19 @@ def test_the_memory_errs_by_the_mean_distance_to_the_three_nearest_states():
 
 
 def test_a_memory_of_fewer_states_than_neighbours_errs_by_those_there_are():
-    assert Memory(np.array([[3.0, 4.0]])).error(HERE, HERE, recalled([[0.0, 0.0]])).tolist() == [5.0]
+    assert Memory(np.array([[3.0, 4.0]]), 4).error(HERE, HERE, recalled([[0.0, 0.0]])).tolist() == [5.0]
 
 
 def test_shapes_are_remembered_without_their_level():
     remembered = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [100.0, 0.0]])
     at_any_level = recalled([[7.0, 0.0, 0.0], [-7.0, 3.0, 4.0]])
 
-    expected = Memory(remembered).error(HERE, HERE, recalled([[0.0, 0.0], [3.0, 4.0]]))
-    np.testing.assert_array_equal(shapes(remembered).error(HERE, HERE, at_any_level), expected)
+    expected = Memory(remembered, 4).error(HERE, HERE, recalled([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_array_equal(shapes(remembered, 4).error(HERE, HERE, at_any_level), expected)
 
 
 def test_a_reading_belongs_to_the_region_of_the_shape_that_came_before_it():
-    back = LookingBack(LINE, Memory(np.zeros((1, 2))), WHOLE, shapes(np.array([[0.0], [4.0], [9.0]])))
+    back = LookingBack(LINE, Memory(np.zeros((1, 2)), 4), WHOLE, shapes(np.array([[0.0], [4.0], [9.0]]), 4))
     seen = recalled([[0.0, 9.0]] * 3, earlier=[[5.0, 3.9], [-5.0, -1.0], [0.0, 8.0]])
 
     assert back.region(seen).tolist() == [1, 0, 2]
@@ -81,13 +81,13 @@ def test_a_reading_belongs_to_the_region_of_the_shape_that_came_before_it():
 
 
 def test_the_components_err_by_what_lies_outside_them_in_units_of_what_is_common():
-    components = Components(np.array([1.0, 0.0]), np.array([[1.0], [0.0]]), np.array([1.0, 4.0]))
+    components = Components(np.array([1.0, 0.0]), np.array([[1.0], [0.0]]), np.array([1.0, 4.0]), 4)
 
     assert components.error(HERE, HERE, recalled([[7.0, 4.0], [-2.0, 0.0]])).tolist() == [(0 + 16 / 4) / 2, 0.0]
 
 
 def test_the_components_look_at_the_window_where_one_is_kept():
-    components = Components(np.zeros(3), np.array([[1.0], [0.0], [0.0]]), np.ones(3))
+    components = Components(np.zeros(3), np.array([[1.0], [0.0], [0.0]]), np.ones(3), 3)
 
     assert components.error(HERE, HERE, recalled([[9.0]], [[5.0, 3.0, 0.0]])).tolist() == [3.0]
 
@@ -95,8 +95,8 @@ def test_the_components_look_at_the_window_where_one_is_kept():
 def test_a_view_that_looks_back_says_nothing_before_its_past_is_full():
     early = recalled([[50.0, 50.0]], full=False)
 
-    assert Memory(np.zeros((1, 2))).error(HERE, HERE, early).tolist() == [0.0]
-    assert Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2)).error(HERE, HERE, early).tolist() == [0.0]
+    assert Memory(np.zeros((1, 2)), 4).error(HERE, HERE, early).tolist() == [0.0]
+    assert Components(np.zeros(2), np.eye(2)[:, :1], np.ones(2), 4).error(HERE, HERE, early).tolist() == [0.0]
 
 
 def test_the_line_errs_by_the_mean_distance_from_a_sum_of_the_state_before_the_reading():
@@ -122,11 +122,12 @@ def test_only_a_detector_of_one_scored_channel_has_the_level():
 
 
 def test_what_was_learnt_of_the_past_is_looked_at_after_the_prediction():
-    components = Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4))
+    components = Components(np.zeros(4), np.eye(4)[:, :1], np.ones(4), 4)
     line = Linear(np.zeros((2, 2)))
-    many = replace(unmoved(), looking_back=LookingBack(LINE, Memory(np.zeros((2, 4))), components, linear=line))
+    many = replace(unmoved(), looking_back=LookingBack(LINE, Memory(np.zeros((2, 4)), 4), components, linear=line))
     one = replace(
-        unmoved(unmoved().channels[:1]), looking_back=LookingBack(LINE, Memory(ORIGIN), WHOLE, shapes(ORIGIN[:, 1:]))
+        unmoved(unmoved().channels[:1]),
+        looking_back=LookingBack(LINE, Memory(ORIGIN, 4), WHOLE, shapes(ORIGIN[:, 1:], 4)),
     )
 
     assert [view.name for view in many.views] == ["prediction", "linear", "memory", "components"]
@@ -139,3 +140,14 @@ def test_every_smoothed_error_has_its_view_and_its_span():
     assert spans_of(views, 25) == (25, 1, 25)
     assert owners(views).tolist() == [0, 1, 1]
     assert errors_of(owners(views), np.array([4.0]), np.array([[3.0]])).tolist() == [[4.0, 3.0, 3.0]]
+
+
+def test_every_view_says_how_many_readings_its_error_is_about():
+    """Whatever it is called; the level has two smoothed errors."""
+    windowed = replace(WHOLE, length=6, name="outside")
+    back = LookingBack(LINE, Memory(ORIGIN, 4, name="states"), windowed, replace(shapes(ORIGIN[:, 1:], 4), name="form"))
+    one = replace(unmoved(unmoved().channels[:1]), looking_back=back)
+
+    assert [view.length for view in one.views] == [1, 1, 4, 4, 6]
+    assert one.lengths.tolist() == [1, 1, 1, 4, 4, 6]
+    assert unmoved().lengths.tolist() == [1, 1]

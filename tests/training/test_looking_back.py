@@ -77,6 +77,13 @@ def test_one_channel_keeps_a_window_of_two_periods_and_many_keep_none():
     assert many.memory.states.shape[1] == many.components.mean.shape[0] == 2 * 4
 
 
+def test_the_views_know_how_many_readings_of_the_past_they_look_at():
+    one, many = looked(history(wave(1200))), looked(history(machine(1600)), scored=SCORED_TWO)
+
+    assert (one.memory.length, one.shape.length, one.components.length) == (32, 32, 40)
+    assert (many.memory.length, many.components.length) == (16, 16)
+
+
 @pytest.mark.parametrize(("period", "reach"), [(8, 32), (64, 32), (200, 100), (256, 128)])
 def test_the_past_reaches_half_a_period_back_and_no_less_than_32_readings(period, reach):
     assert looked(history(wave(1200)), period=period).past.reach == reach

@@ -22,6 +22,7 @@ class Components:
     mean: Floats  # (F,)
     basis: Floats  # (F, k) orthonormal columns
     common: Floats  # (F,) the mean squared residual of each coordinate; ones for a window
+    length: int  # readings of the past that is projected
     name: str = "components"
     _columns: Floats = field(init=False, repr=False)  # (F, k filled up)
     _rows: Floats = field(init=False, repr=False)  # (k filled up, F filled up)

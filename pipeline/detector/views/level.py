@@ -17,6 +17,7 @@ class Level:
     """Mean over the scored channels of |z|, as it is and smoothed over a period."""
 
     name: str = "level"
+    length: int = 1  # the reading alone
 
     def spans(self, period: int) -> tuple[int, ...]:
         return (1, min(period, LONGEST_SPAN))

@@ -22,6 +22,7 @@ class Linear:
 
     weights: Floats  # (C, d) of the coefficients of each scored channel
     name: str = "linear"
+    length: int = 1  # the reading alone
 
     def spans(self, period: int) -> tuple[int, ...]:  # noqa: ARG002  many channels have no period in common
         return (SPAN_OF_MANY,)

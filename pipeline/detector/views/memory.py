@@ -21,6 +21,7 @@ class Memory:
     """
 
     states: Floats  # (M, F) of the fit part, chosen far from each other
+    length: int  # readings that a state stands for
     name: str = "memory"
     first: int = 0  # coefficient that counts
     _columns: Floats = field(init=False, repr=False)  # (F, M filled up)
@@ -52,6 +53,6 @@ class Memory:
         return self._squares - 2 * inner
 
 
-def shapes(states: Floats) -> Memory:
+def shapes(states: Floats, length: int) -> Memory:
     """The memory of states of one channel from which the level, their first coefficient, is gone, (M, F)."""
-    return Memory(states, "shape", first=1)
+    return Memory(states, length, "shape", first=1)

@@ -21,6 +21,7 @@ class Prediction:
 
     many: bool  # channels are scored
     name: str = "prediction"
+    length: int = 1  # the reading alone
 
     def spans(self, period: int) -> tuple[int, ...]:
         """A period; where many channels are scored, five readings for what is sudden, and twenty."""

@@ -1,4 +1,4 @@
-"""What every view is: a name, and the spans over which its error is smoothed.
+"""What every view is: a name, how many readings its error is about, and the spans over which it is smoothed.
 
 The error of the prediction is made with the calibration (`prediction_error`); those of the other views need no more
 than the reading and the past, and the tracker works them out as it goes.
@@ -20,6 +20,9 @@ class View(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def length(self) -> int: ...  # readings that the error is about before it is smoothed
 
     def spans(self, period: int) -> tuple[int, ...]: ...  # readings; 1 leaves the error as it is
 
