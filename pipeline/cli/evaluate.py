@@ -54,7 +54,7 @@ def evaluate(
     train
         Files and folders that were learnt from: simple detectors then stand in the same table.
     label
-        The column of the labels: above 0 is anomalous.
+        The column of the labels: above 0, or true, is anomalous.
     ignore
         Not these columns.
     """
@@ -63,6 +63,11 @@ def evaluate(
             "an evaluation needs either backtests, --report FOLDERS, or a detector, --bundle FOLDER; "
             f"found {'neither' if report is None else 'both'}"
         )
+    try:
+        mapping = FrameMapping(ignore=tuple(ignore or ()), label=label)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    tables = open_tables(test, mapping)  # first: labels that cannot be meant are told before anything is scored
     if bundle is not None:
         from pipeline.cli.backtest import backtest  # here: reports alone need no detector
 
@@ -70,7 +75,7 @@ def evaluate(
         backtest(test=test, out=out / "backtest", bundle=bundle, ignore=[*(ignore or []), *hidden] or None, pictures=0)
         report = [out / "backtest"]
     scored = _scored_series(report or [])
-    found = _test_series(open_tables(test, FrameMapping(ignore=tuple(ignore or ()))), label, scored)
+    found = _test_series(tables, label, scored)
     learnt = None if train is None else _histories(train, label, ignore, next(iter(scored.values())).channels)
     _check_names(scored, found, learnt)
     series, each = [], []
@@ -150,8 +155,6 @@ def _test_series(tables: Tables, label: str, scored: Mapping[str, Scored]) -> di
     for file in tables.files:
         for batch in file.batches():
             present = batch.schema.names
-            if label not in present:
-                raise DataError(f"{file.path}: there is no column {label!r} of labels: name it by --label")
             lacking = [name for name in channels if name not in present]
             if lacking:
                 raise DataError(f"{file.path}: the channels {', '.join(lacking)} of the report are not there")
