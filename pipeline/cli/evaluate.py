@@ -16,13 +16,15 @@ import pyarrow.parquet
 from pipeline.cli.console import counted, note, progress, say, table
 from pipeline.connectors.tables import Tables, open_tables, read_histories
 from pipeline.evaluation.baselines import BASELINES
+from pipeline.evaluation.quality import finding
 from pipeline.evaluation.ranking import sliding_window_of
 from pipeline.evaluation.verdict import OURS, Judged, judge, verdict
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import LABEL, SERIES, FrameMapping
-from pipeline.records import Flags, Floats
+from pipeline.records import Flags, Floats, Outcome
 
 SECONDS_PER_DAY = 86_400
+INVALID = Outcome.INVALID.name.lower()  # as the scores have it
 HEADINGS = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "best_f1": "best F1", "top_1": "top-1"}
 
 
@@ -39,7 +41,9 @@ def evaluate(
     """Say how well known anomalies were found, beside simple detectors that learn from the same history.
 
     Takes what `plumbline backtest` wrote, or a bundle to backtest first, and the files that were scored, which have the
-    labels. OUT gets evaluation.json and evaluation.md. A series without scores or of another length ends the run.
+    labels. OUT gets evaluation.json and evaluation.md. A series without scores or of another length ends the run. A run
+    of labelled rows is found by a reading in it that exceeds its bar or raises an incident; an incident that was open
+    before finds nothing by staying open.
 
     Parameters
     ----------
@@ -98,6 +102,7 @@ class Scored:
     score: Floats  # (T,) NaN where null
     exceeds: Flags  # (T,)
     alert: Flags  # (T,)
+    finds: Flags  # (T,) the rows in alert that find the event that they are in
     channels: tuple[str, ...]  # that are scored, in the detector's order
     target: float
     rows_per_day: float | None
@@ -122,13 +127,16 @@ def _scored_series(reports: Sequence[Path]) -> dict[str, Scored]:
         daily = SECONDS_PER_DAY / detector["step"] if detector["step_unit"] == "seconds" else None
         score, bar = _floats(scores["score"]), _floats(scores["bar"])
         alert = scores["alert"].to_numpy(zero_copy_only=False)
+        reading = scores["outcome"].to_numpy(zero_copy_only=False) != INVALID
         names = scores[SERIES].to_numpy(zero_copy_only=False).astype(str)
         for name in dict.fromkeys(names.tolist()):
             if name in found:
                 raise DataError(f"{folder}: series {name} is in an earlier report as well: evaluate them one by one")
             mine = names == name
             exceeds = np.greater(score[mine], bar[mine])  # never where null: NaN is not greater
-            found[name] = Scored(score[mine], exceeds, alert[mine], channels, said["target"], daily)
+            finds, rows = np.zeros(len(exceeds), bool), reading[mine]  # other rows raise nothing
+            finds[rows] = finding(exceeds[rows], alert[mine][rows])
+            found[name] = Scored(score[mine], exceeds, alert[mine], finds, channels, said["target"], daily)
     if not found:
         raise DataError(f"{', '.join(map(str, reports))}: no row was scored; write it again by plumbline backtest")
     return found
@@ -138,7 +146,7 @@ def _read_report(folder: Path) -> tuple[dict[str, Any], pa.Table]:
     try:
         said = json.loads((folder / "report.json").read_text())
         scores = pyarrow.parquet.read_table(
-            folder / "scores.parquet", columns=[SERIES, "score", "bar", "alert"], partitioning=None
+            folder / "scores.parquet", columns=[SERIES, "score", "bar", "alert", "outcome"], partitioning=None
         )
         said["target"], said["detector"]["channels"]
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are among these
@@ -227,6 +235,7 @@ def _judged(name: str, scored: Scored, rows: Rows, learnt: Mapping[str, Floats] 
         scores={detector: score[known] for detector, score in scores.items()},
         exceeds=scored.exceeds[known],
         alert=scored.alert[known],
+        finds=scored.finds[known],
         window=sliding_window_of(np.nan_to_num(carried)),
         rows_per_day=scored.rows_per_day,
         target=scored.target,

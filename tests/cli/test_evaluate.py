@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,31 @@ def test_ours_stands_in_one_table_with_all_simple_detectors(run, tmp_path):
     assert judged["series"][0]["at_bar"]["found"] == 1
     assert "ridge_ar" in said.out
     assert "| ridge_ar |" in (tmp_path / "out" / "evaluation.md").read_text()
+
+
+def test_an_incident_that_was_open_from_the_first_row_finds_nothing_by_staying_open(run, folder, tmp_path):
+    """The event is rows 200 to 209; the row before it is no reading, and ends no incident."""
+    report, scores = tmp_path / "open", pq.read_table(folder / "report" / "scores.parquet")
+    shutil.copytree(folder / "report", report)
+
+    def judged(exceeding):
+        rows = np.arange(600)
+        score, alert = np.where(np.isin(rows, exceeding), 3.0, 0.5), rows != 199
+        outcome = np.where(alert, "scored", "invalid")
+        written = scores
+        for name, column in {"score": score, "bar": np.full(600, 2.0), "alert": alert, "outcome": outcome}.items():
+            written = written.set_column(written.schema.get_field_index(name), name, pa.array(column))
+        pq.write_table(written, report / "scores.parquet")
+        code, said, all_of_it = run(report=report)
+        assert code == 0, said.err
+        return all_of_it["series"][0]
+
+    before, within = judged([3]), judged([3, 204])
+
+    assert (before["alerts"]["found"], before["alerts"]["delay_median_rows"]) == (0, None)
+    assert before["at_bar"]["found"] == 0
+    assert (within["alerts"]["found"], within["alerts"]["delay_median_rows"]) == (1, 4.0)
+    assert within["at_bar"]["found"] == 1
 
 
 def test_a_bundle_is_backtested_first_and_says_the_same(run):
