@@ -86,17 +86,19 @@ def replay(learnt: Learnt, tell: Callable[[Alert], None], at_once: int = 1) -> R
 
 def end(learnt: Learnt, replayed: Replayed, out: Path, fast: str, look: str = "") -> None:
     """Say what was found, write the alerts and the picture, and close with three lines; `look` names more files."""
+    from pipeline.evaluation.quality import finding  # here: scikit-learn loads slowly
+
     trace, tally, _ = replayed
-    alert = trace.scores.alert
+    finds = finding(trace.scores.exceeds, trace.scores.alert)
     say()
-    for line in story.found_in_words(learnt.labels, alert, learnt.rest.at):
+    for line in story.found_in_words(learnt.labels, finds, learnt.rest.at):
         say(f"  {line}")
     say()
     picture, alerts = out / "demo.png", out / "alerts.jsonl"
     alerts.write_bytes(b"".join(alert_format.encode(each) + b"\n" for each in trace.alerts))
     draw(trace, learnt.detector, picture)
     weeks = tally.scored * learnt.detector.step / (7 * story.DAY)
-    say(f"What: {story.summary(tally, learnt.labels, alert, weeks)}")
+    say(f"What: {story.summary(tally, learnt.labels, finds, weeks)}")
     say(f"Fast: {fast}")
     say(f"Look: {picture}; {counted(len(trace.alerts), 'event')} in {alerts}; the detector in {out / 'bundle'}{look}")
 

@@ -16,13 +16,15 @@ import pyarrow.parquet
 from pipeline.cli.console import counted, note, progress, say, table
 from pipeline.connectors.tables import Tables, open_tables, read_histories
 from pipeline.evaluation.baselines import BASELINES
+from pipeline.evaluation.quality import finding
 from pipeline.evaluation.ranking import sliding_window_of
 from pipeline.evaluation.verdict import OURS, Judged, judge, verdict
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import LABEL, SERIES, FrameMapping
-from pipeline.records import Flags, Floats
+from pipeline.records import Flags, Floats, Outcome
 
 SECONDS_PER_DAY = 86_400
+INVALID = Outcome.INVALID.name.lower()  # as the scores have it
 HEADINGS = {"vus_pr": "VUS-PR", "auc_pr": "AUC-PR", "best_f1": "best F1", "top_1": "top-1"}
 
 
@@ -39,7 +41,9 @@ def evaluate(
     """Say how well known anomalies were found, beside simple detectors that learn from the same history.
 
     Takes what `plumbline backtest` wrote, or a bundle to backtest first, and the files that were scored, which have the
-    labels. OUT gets evaluation.json and evaluation.md. A series without scores or of another length ends the run.
+    labels. OUT gets evaluation.json and evaluation.md. A series without scores or of another length ends the run. A run
+    of labelled rows is found by a reading in it that exceeds its bar or raises an incident; an incident that was open
+    before finds nothing by staying open.
 
     Parameters
     ----------
@@ -54,7 +58,7 @@ def evaluate(
     train
         Files and folders that were learnt from: simple detectors then stand in the same table.
     label
-        The column of the labels: above 0 is anomalous.
+        The column of the labels: above 0, or true, is anomalous.
     ignore
         Not these columns.
     """
@@ -63,6 +67,11 @@ def evaluate(
             "an evaluation needs either backtests, --report FOLDERS, or a detector, --bundle FOLDER; "
             f"found {'neither' if report is None else 'both'}"
         )
+    try:
+        mapping = FrameMapping(ignore=tuple(ignore or ()), label=label)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    tables = open_tables(test, mapping)  # first: labels that cannot be meant are told before anything is scored
     if bundle is not None:
         from pipeline.cli.backtest import backtest  # here: reports alone need no detector
 
@@ -70,7 +79,7 @@ def evaluate(
         backtest(test=test, out=out / "backtest", bundle=bundle, ignore=[*(ignore or []), *hidden] or None, pictures=0)
         report = [out / "backtest"]
     scored = _scored_series(report or [])
-    found = _test_series(open_tables(test, FrameMapping(ignore=tuple(ignore or ()))), label, scored)
+    found = _test_series(tables, label, scored)
     learnt = None if train is None else _histories(train, label, ignore, next(iter(scored.values())).channels)
     _check_names(scored, found, learnt)
     series, each = [], []
@@ -93,6 +102,7 @@ class Scored:
     score: Floats  # (T,) NaN where null
     exceeds: Flags  # (T,)
     alert: Flags  # (T,)
+    finds: Flags  # (T,) the rows in alert that find the event that they are in
     channels: tuple[str, ...]  # that are scored, in the detector's order
     target: float
     rows_per_day: float | None
@@ -117,13 +127,16 @@ def _scored_series(reports: Sequence[Path]) -> dict[str, Scored]:
         daily = SECONDS_PER_DAY / detector["step"] if detector["step_unit"] == "seconds" else None
         score, bar = _floats(scores["score"]), _floats(scores["bar"])
         alert = scores["alert"].to_numpy(zero_copy_only=False)
+        reading = scores["outcome"].to_numpy(zero_copy_only=False) != INVALID
         names = scores[SERIES].to_numpy(zero_copy_only=False).astype(str)
         for name in dict.fromkeys(names.tolist()):
             if name in found:
                 raise DataError(f"{folder}: series {name} is in an earlier report as well: evaluate them one by one")
             mine = names == name
             exceeds = np.greater(score[mine], bar[mine])  # never where null: NaN is not greater
-            found[name] = Scored(score[mine], exceeds, alert[mine], channels, said["target"], daily)
+            finds, rows = np.zeros(len(exceeds), bool), reading[mine]  # other rows raise nothing
+            finds[rows] = finding(exceeds[rows], alert[mine][rows])
+            found[name] = Scored(score[mine], exceeds, alert[mine], finds, channels, said["target"], daily)
     if not found:
         raise DataError(f"{', '.join(map(str, reports))}: no row was scored; write it again by plumbline backtest")
     return found
@@ -133,7 +146,7 @@ def _read_report(folder: Path) -> tuple[dict[str, Any], pa.Table]:
     try:
         said = json.loads((folder / "report.json").read_text())
         scores = pyarrow.parquet.read_table(
-            folder / "scores.parquet", columns=[SERIES, "score", "bar", "alert"], partitioning=None
+            folder / "scores.parquet", columns=[SERIES, "score", "bar", "alert", "outcome"], partitioning=None
         )
         said["target"], said["detector"]["channels"]
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are among these
@@ -150,8 +163,6 @@ def _test_series(tables: Tables, label: str, scored: Mapping[str, Scored]) -> di
     for file in tables.files:
         for batch in file.batches():
             present = batch.schema.names
-            if label not in present:
-                raise DataError(f"{file.path}: there is no column {label!r} of labels: name it by --label")
             lacking = [name for name in channels if name not in present]
             if lacking:
                 raise DataError(f"{file.path}: the channels {', '.join(lacking)} of the report are not there")
@@ -224,6 +235,7 @@ def _judged(name: str, scored: Scored, rows: Rows, learnt: Mapping[str, Floats] 
         scores={detector: score[known] for detector, score in scores.items()},
         exceeds=scored.exceeds[known],
         alert=scored.alert[known],
+        finds=scored.finds[known],
         window=sliding_window_of(np.nan_to_num(carried)),
         rows_per_day=scored.rows_per_day,
         target=scored.target,

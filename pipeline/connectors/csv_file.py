@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from pipeline.exceptions import DataError
 from pipeline.formats import times
-from pipeline.formats.frames import LABEL, SERIES, TIMESTAMP, FrameMapping
+from pipeline.formats.frames import LABEL, SERIES, TIMESTAMP, FrameMapping, Layout, label_needed
 
 BLOCK = 2**20  # bytes that are read at a time; the first line must fit in
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+: invalid value '(.*)'")
@@ -32,12 +32,14 @@ def batches(path: Path, types: pa.Schema, columns: list[str]) -> Iterator[pa.Rec
     yield from _open(path, types, columns)
 
 
-def text_among_numbers(error: Exception, columns: Sequence[str]) -> str | None:
-    """What is wrong in words, where reading `columns` failed because one holds text; else None."""
+def text_among_numbers(error: Exception, layout: Layout) -> str | None:
+    """What is wrong in words, where reading the columns failed because one holds text; else None."""
     found = _CONVERSION.search(str(error))
-    if found is None or found[2] is None or int(found[1]) >= len(columns):
+    if found is None or found[2] is None or int(found[1]) >= len(layout.columns):
         return None
-    return _text_at(columns[int(found[1])], int(found[2]), found[3])
+    column = layout.columns[int(found[1])]
+    asked = layout.label_asked if layout.label and column == layout.label_column else None
+    return _text_at(column, int(found[2]), found[3], asked)
 
 
 def _open(
@@ -80,7 +82,8 @@ def _check(start: pa.RecordBatch, mapping: FrameMapping) -> None:
                 raise DataError(f"line 2: timestamp {texts[0]!r} is neither ISO 8601 nor a whole number")
         elif mapping.channels is None or column.name in (*mapping.channels, mapping.label or LABEL):
             line, text = next((line, text) for line, text in enumerate(texts, start=2) if not _is_number(text))
-            raise DataError(_text_at(column.name, line, text))
+            asked = mapping.label is not None if column.name == (mapping.label or LABEL) else None
+            raise DataError(_text_at(column.name, line, text, asked))
 
 
 def _is_number(text: str) -> bool:
@@ -91,8 +94,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _text_at(column: str, line: int, text: str) -> str:
-    return (
-        f"line {line}: column {column!r} holds {text!r}, which is no number: "
-        f"mend the file, or leave the column out with --ignore {column}"
-    )
+def _text_at(column: str, line: int, text: str, asked: bool | None) -> str:
+    """`asked`: whether the column was named as the one of the labels; None of a channel."""
+    mend = f"mend the file, or leave the column out with --ignore {column}"
+    needed = mend if asked is None else label_needed(column, asked)
+    return f"line {line}: column {column!r} holds {text!r}, which is no number: {needed}"

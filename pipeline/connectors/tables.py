@@ -44,7 +44,7 @@ class Table:
 
     def batches(self, rows: int = ROWS_AT_ONCE) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most so many at once, with the columns of the layout."""
-        with _failures_of(self.path, self.layout.columns):
+        with _failures_of(self.path, self.layout):
             for batch in self._read(rows):
                 for start in range(0, batch.num_rows, rows):
                     yield batch.select(self.layout.columns).slice(start, rows)
@@ -300,12 +300,12 @@ def _open(path: Path, name: str, mapping: FrameMapping) -> Table:
 
 
 @contextmanager
-def _failures_of(path: Path, columns: Sequence[str] = ()) -> Iterator[None]:
+def _failures_of(path: Path, layout: Layout | None = None) -> Iterator[None]:
     """Failures inside, of the file or of the library that reads it, as DataError that begins with the path."""
     try:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        found = csv_file.text_among_numbers(error, columns) or f"cannot be read: {error}; is it cut short?"
-        raise DataError(f"{path}: {found}") from error
+        text = None if layout is None else csv_file.text_among_numbers(error, layout)
+        raise DataError(f"{path}: {text or f'cannot be read: {error}; is it cut short?'}") from error

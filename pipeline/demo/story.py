@@ -38,11 +38,11 @@ def windows(labels: Flags) -> list[Window]:
     return [Window(name, first, end - 1) for name, (first, end) in zip(WINDOWS, runs(labels).tolist(), strict=True)]
 
 
-def found_in_words(labels: Flags, alert: Flags, at: Ints) -> list[str]:
-    """One line for each labelled window: whether an incident was open in it, and when first."""
+def found_in_words(labels: Flags, finds: Flags, at: Ints) -> list[str]:
+    """One line for each labelled window: whether a reading in it finds it, and when the first does."""
     lines = []
     for window in windows(labels):
-        inside = np.flatnonzero(alert[window.first : window.last + 1])
+        inside = np.flatnonzero(finds[window.first : window.last + 1])
         if not len(inside):
             lines.append(f"missed  {window.name}")
             continue
@@ -51,10 +51,10 @@ def found_in_words(labels: Flags, alert: Flags, at: Ints) -> list[str]:
     return lines
 
 
-def summary(tally: Tally, labels: Flags, alert: Flags, weeks: float) -> str:
+def summary(tally: Tally, labels: Flags, finds: Flags, weeks: float) -> str:
     """The demo's figures in one line: what was found, and at which rate of alarms."""
     known = windows(labels)
-    hit = sum(bool(alert[window.first : window.last + 1].any()) for window in known)
+    hit = sum(bool(finds[window.first : window.last + 1].any()) for window in known)
     incidents = sum(tally.raised.values())
     return (
         f"{hit} of {len(known)} labelled windows found with {incidents} incidents in {weeks:.0f} weeks; "

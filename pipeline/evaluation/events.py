@@ -1,8 +1,10 @@
 """How well events are found by flags at the deployed bar, and what the flags cost between the events.
 
 T rows of one series in order of time: `label` (T,) tells which rows are anomalous, `flags` (T,) which are flagged. An
-event is a run of anomalous rows, an *episode* a run of flagged ones. No point adjustment anywhere. A figure that means
-nothing here is None.
+event is a run of anomalous rows, an *episode* a run of flagged ones. `finds` (T,) tells which of the flagged rows find
+the event that they are in: all where rows are flagged that exceed; where an incident is open, those that
+`quality.finding` tells, for one that was open before the event finds nothing by staying open. No point adjustment
+anywhere. A figure that means nothing here is None.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ class EventQuality:
     """Figures of one series at one bar."""
 
     events: int
-    found: int  # with a flagged row
-    precision: float | None  # share of the episodes that touch an event
+    found: int  # with a row that finds them
+    precision: float | None  # share of the episodes that find an event
     recall: float | None
     f1: float | None
     chance_recall: float | None  # 1 - (1 - a)^L at the rate a outside the events, mean over events of length L
@@ -33,20 +35,23 @@ class EventQuality:
     delay_median_rows: float | None  # over the events found
     delay_90_rows: float | None
     achieved_rate: float | None  # share of rows outside the events that are flagged
-    false_episodes: int  # that touch no event
+    false_episodes: int  # that find no event
     false_episodes_per_10000: float | None  # readings outside the events
     false_episodes_per_day: float | None  # None on an index clock
 
 
-def event_quality(label: Flags, flags: Flags, rows_per_day: float | None = None) -> EventQuality:
-    """All figures of one series; `rows_per_day` is None where time is an index."""
-    recall, found, number = event_recall(label, flags)
+def event_quality(
+    label: Flags, flags: Flags, rows_per_day: float | None = None, finds: Flags | None = None
+) -> EventQuality:
+    """All figures of one series; `rows_per_day` is None where time is an index, `finds` where all flagged rows do."""
+    finds = flags if finds is None else finds
+    recall, found, number = event_recall(label, finds)
     starts, ends = events(flags)
-    touching = np.append(np.cumsum(label) - label, label.sum())  # anomalous rows before each row
-    true = int((touching[ends] > touching[starts]).sum()) if len(starts) else 0
+    hits = np.append(0, np.cumsum(label & finds))  # before each row
+    true = int((hits[ends] > hits[starts]).sum())
     precision = true / len(starts) if len(starts) else None
     rate = false_alarm_rate(label, flags)
-    rows = delays(label, flags)
+    rows = delays(label, finds)
     false, outside = len(starts) - true, int((~label).sum())
     affiliation = affiliation_precision_recall(label, flags)
     return EventQuality(

@@ -1,8 +1,9 @@
 """How well anomalies that are known were found: of rows, of events, and how soon.
 
-T rows in order of time. `labels` (T,) tells which rows are anomalous; an *event* is a run of such rows. Of several
-series at once, `series` (T,) holds their codes, and no event reaches from one into the next. A figure that means
-nothing here is None. All columns are (T,).
+T rows in order of time. `labels` (T,) tells which rows are anomalous; an *event* is a run of such rows. It is *found*
+by a row inside it that raises an incident, or that exceeds while one is open: `finds` (T,) tells which rows do. Of
+several series at once, `series` (T,) holds their codes, and no event reaches from one into the next. A figure that
+means nothing here is None. All columns are (T,).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Quality:
     average_precision: float | None
     roc_auc: float | None
     events: int
-    found: int  # events with a row in alert
+    found: int  # events with a row that finds them, as `finding` has it
     event_recall: float | None
     chance_recall: float | None  # of exceedances as frequent as outside the events and spread evenly
     delay_rows: float | None  # median over the events found
@@ -48,7 +49,8 @@ def assess(
         scores, scored, exceeds, alert = scores[order], scored[order], exceeds[order], alert[order]
     labels = labels & known
     ranked = np.where(scored, scores, np.nan)
-    recall, found, events = event_recall(labels, alert, series)
+    finds = finding(exceeds, alert, series)
+    recall, found, events = event_recall(labels, finds, series)
     outside = false_alarm_rate(labels[known & scored], exceeds[known & scored])
     return Quality(
         rows=int(known.sum()),
@@ -60,7 +62,7 @@ def assess(
         found=found,
         event_recall=recall,
         chance_recall=None if outside is None else chance_recall(labels, outside, series),
-        delay_rows=detection_delay(labels, alert, series),
+        delay_rows=detection_delay(labels, finds, series),
         false_alarm_rate=outside,
     )
 
@@ -79,10 +81,23 @@ def roc_auc(labels: Flags, scores: Floats) -> float | None:
     return float(roc_auc_score(labels, ranked(scores)))
 
 
-def event_recall(labels: Flags, alert: Flags, series: Codes | None = None) -> tuple[float | None, int, int]:
-    """Share of the events with at least one row in alert, their number, and the number of events."""
+def finding(exceeds: Flags, alert: Flags, series: Codes | None = None) -> Flags:
+    """Which rows find the event that they are in, (T,): of those with an incident open, what exceeds or raised it.
+
+    An incident that was open before the event finds nothing by staying open. One that is open at the first row of a
+    series was raised before it, unless that row exceeds. Rows of one series stand together.
+    """
+    raises = np.zeros(len(alert), bool)
+    raises[1:] = alert[1:] & ~alert[:-1]
+    if series is not None:
+        raises[1:] &= series[1:] == series[:-1]
+    return alert & (exceeds | raises)
+
+
+def event_recall(labels: Flags, finds: Flags, series: Codes | None = None) -> tuple[float | None, int, int]:
+    """Share of the events with at least one row that finds them, their number, and the number of events."""
     starts, ends = events(labels, series)
-    found = int((_first_alert(alert, starts) < ends).sum())
+    found = int((_first(finds, starts) < ends).sum())
     return (found / len(starts) if len(starts) else None), found, len(starts)
 
 
@@ -92,16 +107,16 @@ def chance_recall(labels: Flags, rate: float, series: Codes | None = None) -> fl
     return float((1 - (1 - rate) ** (ends - starts)).mean()) if len(starts) else None
 
 
-def detection_delay(labels: Flags, alert: Flags, series: Codes | None = None) -> float | None:
-    """Median number of rows from the start of an event to its first row in alert, over the events that have one."""
-    found = delays(labels, alert, series)
+def detection_delay(labels: Flags, finds: Flags, series: Codes | None = None) -> float | None:
+    """Median number of rows from the start of an event to the first that finds it, over the events found."""
+    found = delays(labels, finds, series)
     return float(np.median(found)) if len(found) else None
 
 
-def delays(labels: Flags, alert: Flags, series: Codes | None = None) -> Ints:
-    """Rows from the start of each event that has a row in alert to the first of them, (events found,)."""
+def delays(labels: Flags, finds: Flags, series: Codes | None = None) -> Ints:
+    """Rows from the start of each event found to the first row that finds it, (events found,)."""
     starts, ends = events(labels, series)
-    first = _first_alert(alert, starts)
+    first = _first(finds, starts)
     return (first - starts)[first < ends]
 
 
@@ -120,9 +135,9 @@ def events(labels: Flags, series: Codes | None = None) -> tuple[Ints, Ints]:
     return np.union1d(starts, borders), np.union1d(ends, borders)
 
 
-def _first_alert(alert: Flags, starts: Ints) -> Ints:
-    """The first row in alert at or after each start; the number of rows where there is none."""
-    rows = np.append(np.flatnonzero(alert), len(alert))
+def _first(finds: Flags, starts: Ints) -> Ints:
+    """The first row that finds at or after each start; the number of rows where there is none."""
+    rows = np.append(np.flatnonzero(finds), len(finds))
     return rows[np.searchsorted(rows, starts)]
 
 

@@ -30,6 +30,7 @@ class Judged:
     scores: Mapping[str, Floats]  # by detector, (T,) NaN where null; OURS is there
     exceeds: Flags  # (T,) of ours
     alert: Flags  # (T,) of ours
+    finds: Flags  # (T,) of ours: the rows in alert that find the event that they are in, as `quality.finding` has it
     window: int  # of VUS
     rows_per_day: float | None  # None on an index clock
     target: float  # share of readings that may exceed
@@ -70,7 +71,7 @@ def judge(one: Judged) -> dict[str, Any]:
         "achieved_over_nominal": None if rate is None else rate / one.target,
         "ranking": {name: _ranking(score, one.label, one.window) for name, score in one.scores.items()},
         "at_bar": asdict(at_bar),
-        "alerts": asdict(event_quality(one.label, one.alert, one.rows_per_day)),
+        "alerts": asdict(event_quality(one.label, one.alert, one.rows_per_day, one.finds)),
     }
 
 

@@ -34,6 +34,7 @@ class Layout:
     series: bool  # there is a column that names the series
     label: bool
     label_column: str = LABEL
+    label_asked: bool = False  # it was named, and did not only happen to be there
     unread: tuple[str, ...] = ()  # columns left out: ignored, or not among the channels asked for
 
     @property
@@ -82,14 +83,16 @@ class FrameMapping:
             raise DataError(f"there is no column {TIMESTAMP!r} among {_listed(names)}: rename the column of the times")
         label_column = self.label or LABEL
         if self.label is not None and self.label not in names:
-            raise DataError(f"there is no column {self.label!r} for labels among {_listed(names)}: name another one")
+            raise DataError(f"there is no column {self.label!r} for labels among {_listed(names)}: name one by --label")
         special = {TIMESTAMP, SERIES, LABEL, label_column}
         left_out = special.union(self.ignore)
         offered = [name for name in names if name not in left_out]
         channels = tuple(offered) if self.channels is None else self.channels
         _check_channels(names, offered, channels)
         label = label_column in names and label_column not in self.ignore
-        _check_numeric(schema, [*channels, *([label_column] if label else [])])
+        _check_numeric(schema, channels)
+        if label:
+            _check_label(schema.field(label_column), self.label is not None)
         read = special.union(channels)
         return Layout(
             clock=_clock(schema.field(TIMESTAMP).type, self.unit),
@@ -97,6 +100,7 @@ class FrameMapping:
             series=SERIES in names and SERIES not in self.ignore,
             label=label,
             label_column=label_column,
+            label_asked=self.label is not None,
             unread=tuple(name for name in names if name not in read),
         )
 
@@ -113,12 +117,23 @@ def _check_channels(names: list[str], offered: list[str], channels: tuple[str, .
         raise DataError(f"there is no channel among the columns {_listed(names)}: at least one is needed")
 
 
-def _check_numeric(schema: pa.Schema, columns: list[str]) -> None:
+def _check_numeric(schema: pa.Schema, columns: Sequence[str]) -> None:
     for name in columns:
         if not is_numeric(schema.field(name).type):
             raise DataError(
                 f"column {name!r} is not numeric but {schema.field(name).type}: leave it out with --ignore {name}"
             )
+
+
+def _check_label(column: pa.Field, asked: bool) -> None:
+    if not is_numeric(column.type):
+        raise DataError(f"column {column.name!r} is not numeric but {column.type}: {label_needed(column.name, asked)}")
+
+
+def label_needed(column: str, asked: bool) -> str:
+    """What labels are, and the way out for a column of them that holds text: another one where it was `asked` for."""
+    way_out = "name another column by --label" if asked else f"leave it out with --ignore {column}"
+    return f"labels are 1 for an anomaly and 0 for none, or true and false; write them so, or {way_out}"
 
 
 def is_numeric(kind: pa.DataType) -> bool:

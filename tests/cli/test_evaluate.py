@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +67,31 @@ def test_ours_stands_in_one_table_with_all_simple_detectors(run, tmp_path):
     assert "| ridge_ar |" in (tmp_path / "out" / "evaluation.md").read_text()
 
 
+def test_an_incident_that_was_open_from_the_first_row_finds_nothing_by_staying_open(run, folder, tmp_path):
+    """The event is rows 200 to 209; the row before it is no reading, and ends no incident."""
+    report, scores = tmp_path / "open", pq.read_table(folder / "report" / "scores.parquet")
+    shutil.copytree(folder / "report", report)
+
+    def judged(exceeding):
+        rows = np.arange(600)
+        score, alert = np.where(np.isin(rows, exceeding), 3.0, 0.5), rows != 199
+        outcome = np.where(alert, "scored", "invalid")
+        written = scores
+        for name, column in {"score": score, "bar": np.full(600, 2.0), "alert": alert, "outcome": outcome}.items():
+            written = written.set_column(written.schema.get_field_index(name), name, pa.array(column))
+        pq.write_table(written, report / "scores.parquet")
+        code, said, all_of_it = run(report=report)
+        assert code == 0, said.err
+        return all_of_it["series"][0]
+
+    before, within = judged([3]), judged([3, 204])
+
+    assert (before["alerts"]["found"], before["alerts"]["delay_median_rows"]) == (0, None)
+    assert before["at_bar"]["found"] == 0
+    assert (within["alerts"]["found"], within["alerts"]["delay_median_rows"]) == (1, 4.0)
+    assert within["at_bar"]["found"] == 1
+
+
 def test_a_bundle_is_backtested_first_and_says_the_same(run):
     _, _, by_report = run()
     code, said, by_bundle = run("--bundle", "@bundle", "--ignore", "fault", report="")
@@ -85,13 +111,18 @@ def test_all_normal_labels_are_an_outcome_not_a_failure(run):
 @pytest.mark.parametrize(
     ("words", "choice", "message"),
     [
-        (["--label", "broken"], {}, "there is no column 'broken' of labels"),
-        ([], {"test": "unlabelled.parquet"}, "there is no column 'label' of labels"),
-        ([], {"test": "before.parquet"}, "there is no column 'label' of labels"),
+        (
+            ["--label", "broken"],
+            {},
+            "there is no column 'broken' for labels among timestamp, temp, label, fault: name one by",
+        ),
+        ([], {"test": "unlabelled.parquet"}, "there is no column 'label' for labels"),
+        ([], {"test": "before.parquet"}, "there is no column 'label' for labels"),
         ([], {"test": "short"}, "series after: 600 scores and 500 labels"),
         ([], {"report": "bundle"}, "no whole report of a backtest"),
         ([], {"report": ""}, "found neither"),
         (["--bundle", "@bundle"], {}, "found both"),
+        (["--ignore", "label"], {}, "label is 'label', which is something else already"),
         (["--report", "@report"], {}, "series after is in an earlier report"),
     ],
 )
@@ -101,6 +132,30 @@ def test_what_cannot_be_evaluated_is_refused_by_name(run, words, choice, message
     assert code == 2
     assert message in said.err
     assert judged is None
+
+
+@pytest.mark.parametrize("column", ["label", "state"])
+@pytest.mark.parametrize("given", [["--report", "@report"], ["--bundle", "@bundle"]])
+def test_labels_in_words_are_told_what_labels_are_and_nothing_is_scored(run, folder, tmp_path, column, given):
+    spoken = np.where(pq.read_table(folder / "after.parquet")["label"].to_numpy() > 0, "anomaly", "normal")
+    pq.write_table(readings(600, 600, [200], **{column: spoken}), tmp_path / "after.parquet")
+    code, said, judged = run(*given, "--label", column, report="", test=tmp_path / "after.parquet")
+
+    assert code == 2
+    assert f"column '{column}' is not numeric but string: labels are 1 for an anomaly and 0 for none, or " in said.err
+    assert said.err.endswith("true and false; write them so, or name another column by --label\n")
+    assert judged is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_are_true_and_false_say_the_same_as_numbers(run, folder, tmp_path):
+    marked = pq.read_table(folder / "after.parquet")["label"].to_numpy() > 0
+    pq.write_table(readings(600, 600, [200], state=marked), tmp_path / "after.parquet")
+    by_numbers = run()[2]
+    code, said, by_truth = run("--label", "state", test=tmp_path / "after.parquet")
+
+    assert code == 0, said.err
+    assert by_truth == by_numbers
 
 
 def test_a_missing_series_fails_the_run_by_name(run, folder, tmp_path):

@@ -100,7 +100,7 @@ def test_odd_histories_are_learnt_and_told_and_no_report_holds_a_nan(values, dou
         (np.full((ROWS, 1), np.nan), [], "pump has 0 readings in order; at least 100 are needed"),
         (wave(ROWS), ["--label", "nope"], "pump.csv: there is no column 'nope' for labels among timestamp, temp, odd"),
         (wave(ROWS), ["--label", "odd"], "pump: reading 7 has the label 3: 1 is an anomaly, 0 is none"),
-        (wave(ROWS), ["--label", "text"], "pump.csv: line 2: column 'text' holds 'x', which is no number"),
+        (wave(ROWS), ["--label", "text"], "or true and false; write them so, or name another column by --label"),
         (wave(ROWS), ["--label", "timestamp"], "label is 'timestamp', which is something else already"),
         (wave(ROWS), ["--ignore", "text", "--trim", "0.5"], "trim is 0.5: a share of the fit part from 0 to 0.1"),
     ],

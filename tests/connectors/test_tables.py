@@ -128,7 +128,11 @@ def test_rows_with_infinities_or_without_a_time_are_rejected_and_nan_is_missing(
         ("a.csv", "timestamp,temp\nsoon,2\n", "line 2: timestamp 'soon' is neither ISO 8601 nor a whole number"),
         ("a.csv", "timestamp,temp\n1.5,2\n", "'timestamp' holds fractions"),
         ("a.csv", "timestamp,temp,temp\n1,2,3\n", "column 'temp' occurs twice"),
-        ("a.csv", "timestamp,temp,label\n1,2,bad\n", "line 2: column 'label' holds 'bad'"),
+        (
+            "a.csv",
+            "timestamp,temp,label\n1,2,bad\n",
+            "line 2: column 'label' holds 'bad', which is no number: labels are 1 for an anomaly and 0 for none",
+        ),
         ("a.parquet", "no columns at all", "a.parquet: cannot be read"),
         ("a.txt", "timestamp,temp\n1,2\n", "a.txt: this is no table .*.parquet, .csv.gz, .csv"),
         ("a.csv.gz", "timestamp,temp\n1,2\n", "a.csv.gz: cannot be read"),
@@ -146,6 +150,18 @@ def test_text_among_numbers_is_found_by_its_line_however_late_it_comes(tmp_path)
     tables = open_tables([text(tmp_path / "a.csv", f"timestamp,temp\n{rows}100000,warm\n")])
 
     with pytest.raises(DataError, match="line 100002: column 'temp' holds 'warm', which is no number: mend the file"):
+        list(tables.decoded())
+
+
+@pytest.mark.parametrize(
+    ("mapping", "way_out"), [({}, "leave it out with --ignore label"), ({"label": "label"}, "name another column by")]
+)
+def test_text_among_labels_is_told_what_labels_are_however_late_it_comes(tmp_path, mapping, way_out):
+    rows = "".join(f"{i},{i / 3},0\n" for i in range(100_000))
+    content = f"timestamp,temp,label\n{rows}100000,1,anomaly\n"
+    tables = open_tables([text(tmp_path / "a.csv", content)], FrameMapping(**mapping))
+
+    with pytest.raises(DataError, match=f"line 100002: column 'label' holds 'anomaly'.* 1 for an anomaly.* {way_out}"):
         list(tables.decoded())
 
 

@@ -61,6 +61,17 @@ def test_events_and_episodes_are_counted_exactly():
     assert figures.false_episodes_per_10000 == pytest.approx(10_000 / 6)
 
 
+def test_an_incident_that_was_open_before_an_event_is_no_detection_of_it():
+    label, alert = flags("....###..##..#"), flags("############.#")
+    figures = event_quality(label, alert, finds=flags("#........#...#"))
+    open_before = event_quality(label, alert, finds=flags("#............."))
+
+    assert (figures.events, figures.found, figures.precision) == (3, 2, 1.0)
+    assert (figures.delay_median_rows, figures.false_episodes) == (0.0, 0)
+    assert (open_before.found, open_before.precision, open_before.f1) == (0, 0.0, 0.0)
+    assert (open_before.delay_median_rows, open_before.false_episodes) == (None, 2)
+
+
 @pytest.mark.parametrize("label", ["....", "####"])
 def test_what_means_nothing_is_none(label):
     figures = event_quality(flags(label), flags("...."))

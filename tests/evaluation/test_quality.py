@@ -61,20 +61,53 @@ def test_an_event_does_not_reach_into_the_next_series():
     assert ends.tolist() == [3, 5]
 
 
-def test_an_event_is_found_by_one_row_in_alert():
+def test_an_event_is_found_by_one_row_that_finds():
     labels = flags(".###...##..##.")
-    alert_ = flags("#..##...#....#")
+    finds = flags("#..##...#....#")
 
-    assert quality.event_recall(labels, alert_) == (2 / 3, 2, 3)
-    assert quality.detection_delay(labels, alert_) == 1.5  # 2 and 1 rows after the start
+    assert quality.event_recall(labels, finds) == (2 / 3, 2, 3)
+    assert quality.detection_delay(labels, finds) == 1.5  # 2 and 1 rows after the start
     assert quality.event_recall(flags("...."), flags("#..#")) == (None, 0, 0)
     assert quality.event_recall(labels, ~flags("#" * 14)) == (0.0, 0, 3)
 
 
-def test_an_alert_that_is_already_open_finds_at_once():
+def test_what_finds_before_an_event_is_no_delay():
     assert quality.detection_delay(flags("..##"), flags(".###")) == 0.0
     assert quality.detection_delay(flags("..##"), flags("#...")) is None
     assert quality.detection_delay(flags("...."), flags("#...")) is None
+
+
+@pytest.mark.parametrize(
+    ("exceeds", "alert", "finds"),
+    [
+        ("..........", "##########", ".........."),  # open from the first row on: raised before it
+        ("#.........", "##########", "#........."),
+        ("..#.......", "..######..", "..#......."),
+        ("..#..#....", "..######..", "..#..#...."),  # it exceeds again
+        ("..........", "..###.###.", "..#...#..."),  # a value out of its range raises without exceeding
+        ("..#..#....", "..........", ".........."),  # held back: nobody hears of it
+    ],
+)
+def test_a_row_finds_by_exceeding_or_raising_and_not_by_an_incident_that_stays_open(exceeds, alert, finds):
+    assert quality.finding(flags(exceeds), flags(alert)).tolist() == flags(finds).tolist()
+
+
+def test_an_incident_open_at_the_first_row_of_the_next_series_was_raised_before_it():
+    series = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    finds = quality.finding(flags("........."), flags("..####.##"), series)
+
+    assert finds.tolist() == flags("..#....#.").tolist()
+
+
+def test_an_incident_that_was_open_before_an_event_does_not_find_it():
+    def assessed(exceeds):
+        labels, every = flags("...###...."), flags("##########")
+        return assess(labels, every, np.arange(10.0), every, flags(exceeds), every)
+
+    before, within = assessed("#........."), assessed("#...#.....")
+
+    assert (before.events, before.found, before.event_recall, before.delay_rows) == (1, 0, 0.0, None)
+    assert (within.events, within.found, within.event_recall, within.delay_rows) == (1, 1, 1.0, 1.0)
 
 
 def test_false_alarms_are_counted_outside_events_only():

@@ -188,7 +188,16 @@ def test_channels_are_those_asked_for_in_that_order():
         ({"timestamp": [1], "label": [1]}, {}, "no channel among the columns timestamp, label"),
         ({"timestamp": [1], "a": ["x"]}, {}, "column 'a' is not numeric but string: leave it out with --ignore a"),
         ({"timestamp": [1], "a": [[1]]}, {}, "column 'a' is not numeric but list"),
-        ({"timestamp": [1], "a": [1], "label": ["x"]}, {}, "column 'label' is not numeric"),
+        (
+            {"timestamp": [1], "a": [1], "label": ["normal"]},
+            {},
+            "column 'label' is not numeric .* true and false; write them so, or leave it out with --ignore label",
+        ),
+        (
+            {"timestamp": [1], "a": [1], "state": ["normal"]},
+            {"label": "state"},
+            "column 'state' is not numeric .* true and false; write them so, or name another column by --label",
+        ),
         ({"timestamp": [1], "a": [1]}, {"channels": ("a", "b")}, "channels b are not there: asked for a, b, found a"),
         ({"timestamp": [1.5], "a": [1]}, {}, "holds fractions .double.: say in which unit"),
         ({"timestamp": ["x"], "a": [1]}, {"unit": "s"}, "'timestamp' is string, which cannot be read as s"),
