@@ -35,7 +35,7 @@ from pipeline.detector.past import Past
 from pipeline.detector.views import Components, Linear, Memory, shapes
 from pipeline.exceptions import BundleError
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST, WEIGHTS, SLOTS = "manifest.json", "weights.safetensors", "slots.npz"
 VIEWS, CALIBRATION = "views.npz", "calibration.npz"
 LARGEST_MANIFEST = 64 * 2**20  # bytes
@@ -184,6 +184,7 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
         step=int(manifest["step"]),
         regular=bool(manifest["regular"]),
         period=int(manifest["period"]),
+        longest_runs=tuple(int(longest) for longest in manifest["longest_runs"]),
         settings=settings,
         engine=engine_of(safetensors.numpy.load(contents[WEIGHTS]), len(channels), inputs),
         slots={str(name): slot.tobytes() for name, slot in zip(slots["series"], slots["slots"], strict=True)},
@@ -254,6 +255,8 @@ def _check(detector: Detector) -> None:
     channels, smoothed = len(detector.channels), len(detector.owners)
     if not channels or not detector.scored.any() or not detector.calibrations or not detector.slots:
         raise ValueError("it has no scored channel, no calibration or no slot")
+    if len(detector.longest_runs) not in (0, channels) or min(detector.longest_runs, default=0) < 0:
+        raise ValueError(f"{len(detector.longest_runs)} longest runs for {channels} channels, or one below 0")
     for number, calibration in enumerate(detector.calibrations):
         expected = {
             "channel_scale": (channels,),

@@ -24,8 +24,10 @@ Labels = tuple[tuple[str, str], ...]  # names and values of what is declared of 
 Clock = Literal["time", "index"]  # microseconds since 1970 UTC, or a sample number of step 1
 Event = Literal["raised", "updated", "cleared", "budget_spent"]
 Severity = Literal["warning", "critical"]
-Because = Literal["point", "sustained", "range"]
-Closing = Literal["calm", "gap"]
+QuietKind = Literal["stuck"]  # of incidents that no score has to do with
+Kind = Literal["anomaly"] | QuietKind
+Because = Literal["point", "sustained", "range", "stuck"]
+Closing = Literal["calm", "gap", "moved"]
 
 
 class Outcome(IntEnum):
@@ -186,11 +188,20 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """How long a channel has been stuck, in readings."""
+
+    readings: int  # in a row with one and the same value
+    limit: int  # the incident was raised because there were more
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """An event in the life of an incident. Times are in the detector's clock.
 
     Where `group` is given, the incident is the group's, and with it id, event, severity, start and end; all else is of
-    the member whose reading caused the event.
+    the member whose reading caused the event. Where `kind` is not anomaly no score has to do with it: `quiet` is given,
+    and `peak_at`, `score`, `bar`, `target`, `span` and `one_in` mean nothing and are 0.
     """
 
     id: str  # the same in backtest, live and after a restart
@@ -216,6 +227,8 @@ class Alert:
     clock: Clock
     labels: Labels = ()  # of the series
     group: Group | None = None
+    kind: Kind = "anomaly"
+    quiet: Quiet | None = None
 
 
 def runs(flags: Flags) -> Ints:

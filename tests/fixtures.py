@@ -141,4 +141,5 @@ def unmoved(
     slots = Slots(detector)
     slot = slots.begin("pump", detector.step, detector.regular, detector.period)
     slots.scale(slot, np.zeros(count), np.ones(count))
+    slots.runs.longest[slot] = detector.longest_of_scored
     return replace(detector, slots=slots.take(["pump"], detector.digest))

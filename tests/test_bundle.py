@@ -89,8 +89,8 @@ def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path)
         (b"", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "is not the manifest of a bundle"),
-        (b'{"format": 9, "files": {}}', "this program reads format 4, the bundle has format 9"),
-        (b'{"format": 4, "files": {}}', "damaged or not ours"),
+        (b'{"format": 9, "files": {}}', "this program reads format 5, the bundle has format 9"),
+        (b'{"format": 5, "files": {}}', "damaged or not ours"),
     ],
 )
 def test_a_manifest_that_is_not_ours_is_refused(folder, content, said):
@@ -106,6 +106,16 @@ def test_a_manifest_with_other_types_is_refused(folder, key):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
     assert refusal(folder)
+
+
+@pytest.mark.parametrize("longest", [[], [3, 4], [-1], ["many"], None])
+def test_longest_runs_that_do_not_fit_the_channels_are_refused(folder, longest):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["longest_runs"]) == len(manifest["channels"]) == 1
+    manifest["longest_runs"] = longest
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    assert "altered" in refusal(folder) or "damaged or not ours" in refusal(folder)
 
 
 def test_a_manifest_that_says_something_else_of_the_same_files_is_refused(folder):

@@ -187,6 +187,20 @@ def score() -> list[Any]:
             (f"sum(plumbline_series_unlisted{{{ALL}}})", "not listed"),
             (None, BLUE),
         ).height(8),
+        curves(
+            "Stuck now",
+            "Series of which a channel has had one value for too long, by kind of incident; no score has to do with "
+            "it. Healthy: none, or those that you know of.",
+            "short",
+            (f"sum by (kind) (plumbline_open_quiet_incidents{{{ALL}}})", "{{kind}}"),
+        ).span(12),
+        bars(
+            "Found stuck",
+            "Incidents of these kinds when they are raised. Healthy: hardly any; many at once are one cause, such as "
+            "a gateway that repeats what it last read.",
+            "short",
+            (f"sum by (kind) ({increase('quiet_incidents_total', '$__rate_interval')})", "{{kind}}"),
+        ).span(12),
     ]
 
 

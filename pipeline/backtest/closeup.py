@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.backtest import picture as brush
 from pipeline.backtest.explanation import Explanation
 from pipeline.backtest.pixels import Pixels
+from pipeline.backtest.trace import of_scores
 from pipeline.detector.fusion import SOFTNESS
 from pipeline.records import Floats, Ints, Outcome, Scores
 
@@ -62,7 +63,7 @@ def closeup(explained: Explanation, sentence: str) -> Figure:
 def incidents(explained: Explanation) -> list[brush.Incident]:
     """The incidents of the neighbourhood, the one included that was open all the while."""
     found: dict[int, brush.Incident] = {}
-    for alert in explained.near.alerts:
+    for alert in of_scores(explained.near.alerts):
         found[alert.start] = (alert.start, alert.end, alert.severity)
     running = explained.after.incident
     if running is not None and running.start not in found:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.backtest.trace import of_scores
 from pipeline.detector.calibration import Calibration
 from pipeline.detector.detector import Detector
 from pipeline.monitor.monitor import Monitor
@@ -227,7 +228,7 @@ class Probe:
         values = self._reading.values.copy()
         values[0, channel] = value
         scores, alerts = self._monitor.observe(replace(self._reading, values=values))
-        return bool(scores.exceeds[0]) if self._open else any(alert.event == "raised" for alert in alerts)
+        return bool(scores.exceeds[0]) if self._open else any(alert.event == "raised" for alert in of_scores(alerts))
 
     def limits(self, channel: int, expected: float, far: float) -> Limits:
         """The nearest values to the expected one, up to `far` from it on either side, from which on it is flagged."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.backtest.backtest import Part
+from pipeline.backtest.trace import of_scores
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import SettingsError
 from pipeline.formats.times import iso
@@ -56,7 +57,7 @@ class Findings:
             self.outcomes[Outcome(outcome).name.lower()] += count
         self.outcomes["invalid"] += len(part.decoded.rejected)
         self.invalid.update(rejected.reason.value for rejected in part.decoded.rejected)
-        self.alerts.update(alert.event for alert in part.alerts)
+        self.alerts.update(alert.event for alert in of_scores(part.alerts))
         self.series.update(readings.names[code] for code in np.unique(readings.series).tolist())
         for row in np.argsort(-scores.score, kind="stable")[:RAREST].tolist():
             if scores.scored[row]:
@@ -95,6 +96,7 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
         "policy": {
             "bar": monitor.policy.bar,
             "clear_after": monitor.policy.clear_after,
+            "stuck_after": monitor.policy.stuck_after,
             "budget": None if (budget := monitor.policy.budget) is None else asdict(budget),
             **({} if (grouping := monitor.policy.grouping) is None else {"grouping": asdict(grouping)}),
         },
@@ -105,6 +107,10 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
         "alerts": dict(findings.alerts),
         "open_at_the_end": dict(monitor.open_incidents()),
         "held_back": dict(tally.held_back),
+        "quiet": {
+            kind: {"raised": tally.quiet.get(kind, 0), "open_at_the_end": count}
+            for kind, count in monitor.open_quiet().items()
+        },
         "rarest": [shown for _, _, shown in findings.rarest],
         "labels": dict(quality) if quality is not None else None,
         "seconds": seconds,

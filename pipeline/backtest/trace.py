@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,11 +25,16 @@ class Trace:
 
     @property
     def incidents(self) -> list[tuple[int, int | None, Severity]]:
-        """Start, end and severity of each incident; no end where it is still open."""
+        """Start, end and severity of each incident of its scores; no end where it is still open."""
         found: dict[str, tuple[int, int | None, Severity]] = {}
-        for alert in self.alerts:
+        for alert in of_scores(self.alerts):
             found[alert.id] = (alert.start, alert.end, alert.severity)
         return list(found.values())
+
+
+def of_scores(alerts: Iterable[Alert]) -> list[Alert]:
+    """The events of incidents that scores have raised."""
+    return [alert for alert in alerts if alert.kind == "anomaly"]
 
 
 @dataclass(slots=True)

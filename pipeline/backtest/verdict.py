@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 from pipeline.backtest.explanation import ChannelPart, Explanation
+from pipeline.backtest.trace import of_scores
 from pipeline.detector.calibration import Calibration
 from pipeline.detector.fusion import FUSED_OFFSET
-from pipeline.formats.alerts import coarse, duration, number, percent, when
+from pipeline.formats.alerts import coarse, duration, number, percent, sentence, when
 from pipeline.records import Alert, Outcome
 
 CHANNELS_SHOWN = 8  # in the table
@@ -194,7 +195,8 @@ def notes(explained: Explanation) -> list[str]:
         said.append("With this reading the incident became critical.")
     if raised := _event(explained, "raised"):
         said.append(f"The incident is {raised.id}.")
-    return said
+    apart = [alert for alert in explained.events if alert.kind != "anomaly"]
+    return [*said, *(f"Apart from its score: {sentence(alert)}." for alert in apart)]
 
 
 def _bar_moved(explained: Explanation) -> str:
@@ -218,7 +220,7 @@ def _needed(explained: Explanation) -> str:
 
 
 def _event(explained: Explanation, event: str) -> Alert | None:
-    return next((alert for alert in explained.events if alert.event == event), None)
+    return next((alert for alert in of_scores(explained.events) if alert.event == event), None)
 
 
 def _gap(explained: Explanation) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.backtest.backtest import Lane, Part, replay
 from pipeline.backtest.report import Findings, report, what_if
-from pipeline.backtest.trace import Tracing
+from pipeline.backtest.trace import Tracing, of_scores
 from pipeline.bundle import load
 from pipeline.cli.columns import detector_settings, open_files
 from pipeline.cli.console import counted, note, progress, say
@@ -235,7 +235,7 @@ class Results:
         """Alerts in the order of time, and the report."""
         told = monitor.group(in_time(self.alerts))
         if monitor.policy.grouping is not None:
-            self.findings.alerts = Counter(alert.event for alert in told)
+            self.findings.alerts = Counter(alert.event for alert in of_scores(told))
         lines = [alert_format.encode(alert) + b"\n" for alert in told]
         (self._out / "alerts.jsonl").write_bytes(b"".join(lines))
         written = report(monitor, self.findings, seconds, self._comparison.judged())
@@ -307,6 +307,9 @@ def tell(written: dict[str, Any], out: Path, drawn: Sequence[Path]) -> None:
             + rate
             + ("  <- this policy" if rates is at_target else "")
         )
+    quiet = ", ".join(f"{each['raised']:,} {kind}" for kind, each in written["quiet"].items() if each["raised"])
+    if quiet:
+        say(f"  apart from these, for no score has to do with them: {quiet}")
     if written["target_is_finer_than_calibration"]:
         size = written["detector"]["calibration_sizes"]["largest"]
         say(f"  the target is finer than {size:,} calibration readings can tell: the bar begins at their largest")

@@ -168,7 +168,8 @@ def _by_score(choice: Choice, tables: Tables, monitor: Monitor, last: dict[str, 
         raised = [alert for alert in (*events, *grouped) if alert.event == "raised"]
         alert = _alert(choice.alert, raised, tables)
         taken = mine & found.of_series(alert.series) & (outcome <= Outcome.WARMING)
-        indices = np.flatnonzero(taken & (found.readings.at == alert.start))
+        caused_at = alert.start if alert.kind == "anomaly" else alert.at
+        indices = np.flatnonzero(taken & (found.readings.at == caused_at))
         if not len(indices):
             raise DataError(f"--alert {choice.alert} is of {alert.series}, not of {choice.series}: leave --series out")
         return found.alone(int(indices[0]))

@@ -81,6 +81,7 @@ class Detector:
     engine: Engine
     looking_back: LookingBack | None = None  # None: no view looks back
     calibrations: tuple[Calibration, ...] = ()
+    longest_runs: tuple[int, ...] = ()  # of each channel of a series never seen; 0, and all where empty: not known
     slots: Mapping[str, bytes] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +99,12 @@ class Detector:
     def scored(self) -> Flags:
         """Which channels enter the error, (C,)."""
         return np.array([channel.role == "sensor" for channel in self.channels])
+
+    @cached_property
+    def longest_of_scored(self) -> Ints:
+        """The longest run of one value of each of the K scored channels of a series never seen; 0: not known, (K,)."""
+        longest = self.longest_runs or (0,) * len(self.channels)
+        return np.array(longest, np.int64)[self.scored]
 
     @property
     def past(self) -> Past | None:
@@ -192,6 +199,7 @@ class Detector:
             "step": self.step,
             "regular": self.regular,
             "period": self.period,
+            "longest_runs": list(self.longest_runs),
             "settings": {**asdict(self.settings), "roles": dict(self.settings.roles)},
             "views": [view.name for view in self.views],
             "past": {"reach": self.past.reach, "window": self.past.window} if self.past else None,

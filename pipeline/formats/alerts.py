@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.formats import times
-from pipeline.records import Alert, Clock, Deviation, Group, Labels
+from pipeline.records import Alert, Clock, Deviation, Group, Labels, Quiet
 
 CHANNELS_SHOWN = 3  # in a sentence; the others are counted
 MEMBERS_SHOWN = 3  # the same
@@ -29,11 +29,14 @@ def encode(alert: Alert) -> bytes:
 def as_dict(alert: Alert) -> dict[str, Any]:
     """The alert in values of JSON: times as ISO 8601 with Z, or sample numbers; None where there is none.
 
-    Labels are there where they are declared, group and members where the incident is a group's.
+    Labels are there where they are declared, group and members where the incident is a group's. Where the kind is not
+    anomaly, what only a score has is None, and `quiet` says how long it lasted.
     """
+    scored = alert.kind == "anomaly"
     return {
         "id": alert.id,
         "event": alert.event,
+        "kind": alert.kind,
         "detector": alert.detector,
         "digest": alert.digest,
         "series": alert.series,
@@ -41,13 +44,13 @@ def as_dict(alert: Alert) -> dict[str, Any]:
         "at": _outside(alert.at, alert.clock),
         "start": _outside(alert.start, alert.clock),
         "end": None if alert.end is None else _outside(alert.end, alert.clock),
-        "peak_at": _outside(alert.peak_at, alert.clock),
-        "score": alert.score,
-        "bar": alert.bar,
-        "target": alert.target,
+        "peak_at": _outside(alert.peak_at, alert.clock) if scored else None,
+        "score": alert.score if scored else None,
+        "bar": alert.bar if scored else None,
+        "target": alert.target if scored else None,
         "because": alert.because,
-        "span": alert.span,
-        "one_in": alert.one_in,
+        "span": alert.span if scored else None,
+        "one_in": alert.one_in if scored else None,
         "closing": alert.closing,
         "channels": [
             {
@@ -56,13 +59,14 @@ def as_dict(alert: Alert) -> dict[str, Any]:
                 "expected": channel.expected,
                 "lower": channel.lower,
                 "upper": channel.upper,
-                "contribution": channel.contribution,
+                "contribution": channel.contribution if scored else None,
                 "unit": channel.unit,
             }
             for channel in alert.channels
         ],
         "partition": alert.partition,
         "offset": alert.offset,
+        **({"quiet": {"readings": quiet.readings, "limit": quiet.limit}} if (quiet := alert.quiet) else {}),
         **({"labels": dict(alert.labels)} if alert.labels else {}),
         **(_group(alert.group, alert) if alert.group is not None else {}),
         "sentence": sentence(alert),
@@ -94,7 +98,10 @@ def _outside(at: int, clock: Clock) -> str | int:
 
 def sentence(alert: Alert) -> str:
     """What happened, for an operator, in one line whatever the names contain. Times are UTC."""
-    parts = _ended(alert) if alert.event == "cleared" else _ongoing(alert)
+    if alert.quiet is not None:
+        parts = _stuck(alert, alert.quiet)
+    else:
+        parts = _ended(alert) if alert.event == "cleared" else _ongoing(alert)
     whose = alert.series if alert.group is None else f"{in_words(alert.group.labels)}, {alert.series}"
     text = f"{whose}{_urgency(alert)}: " + "; ".join(part for part in parts if part)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
@@ -123,6 +130,24 @@ def _ongoing(alert: Alert) -> list[str]:
         _contributions(alert),
         f"open since {when(alert.start, alert.clock, alert.at)}" if alert.start < alert.at else "",
         _members(alert.group) if alert.group is not None and alert.group.joined > 1 else "",
+    ]
+
+
+def _stuck(alert: Alert, quiet: Quiet) -> list[str]:
+    """The parts of the sentence about channels that stand still, or stood."""
+    first, now = alert.channels[0], when(alert.at, alert.clock)
+    others = ", ".join(channel.channel for channel in alert.channels[1 : CHANNELS_SHOWN + 1])
+    more = len(alert.channels) - 1 - CHANNELS_SHOWN
+    too = f"{others} too" if more <= 0 else f"{others} and {more} more too"
+    if alert.event == "cleared":
+        moves = f"{first.channel} moves again at {now} after {duration(alert.at - alert.start, alert.clock)}"
+        return [moves, f"{quiet.readings:,} readings had one value", too if others else ""]
+    value = "" if first.value is None else f" at {number(first.value, first)}{_unit(first)}"
+    return [
+        f"{first.channel} is stuck{value} at {now}",
+        f"one value in {quiet.readings:,} readings, more than {quiet.limit:,}",
+        too if others else "",
+        f"since {when(alert.start, alert.clock, alert.at)}",
     ]
 
 

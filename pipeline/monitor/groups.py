@@ -65,12 +65,17 @@ class Groups:
 
     def follow(self, alerts: Iterable[Alert]) -> list[Alert]:
         """The events that are told, of the events of series in their order."""
-        told = (self._raise(alert) if alert.event == "raised" else self._go_on(alert) for alert in alerts)
-        return [alert for alert in told if alert is not None]
+        return [told for alert in alerts if (told := self._told(alert)) is not None]
 
     def severities(self) -> Counter[Severity]:
         """How many groups are open, by severity."""
         return Counter(group.severity for groups in self._open.values() for group in groups)
+
+    def _told(self, alert: Alert) -> Alert | None:
+        """What is told of an event of a series; a stuck one is told by itself."""
+        if alert.kind != "anomaly":
+            return alert
+        return self._raise(alert) if alert.event == "raised" else self._go_on(alert)
 
     def _raise(self, alert: Alert) -> Alert | None:
         """A series raises: alone, as the first of a group, or as a member of one that is open."""

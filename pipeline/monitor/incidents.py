@@ -74,19 +74,19 @@ class Incidents:
         self.raised: Counter[str] = Counter()  # by severity at raising
         self.held_back: Counter[str] = Counter()  # exceeding readings that raised nothing, by rule
 
-    def follow(self, judged: Judged, slots: Ints) -> tuple[Flags, list[Alert]]:
-        """Whether an incident is open after each of N readings (N,), and the events in the order of the readings."""
+    def follow(self, judged: Judged, slots: Ints) -> tuple[Flags, list[tuple[int, Alert]]]:
+        """Whether an incident is open after each of N readings (N,), and the events in order, each with its row."""
         outside = self._outside(judged)
         columns, alert = self._columns, np.zeros(len(slots), bool)
         concerned = columns.open.copy()
         concerned[slots[judged.scores.exceeds | outside]] = True
         rows = np.flatnonzero(concerned[slots])
-        events: list[Alert] = []
+        events: list[tuple[int, Alert]] = []
         for row, slot in zip(rows.tolist(), slots[rows].tolist(), strict=True):
             if judged.reset[row] and columns.open[slot]:
-                events.append(self._close(judged, row, slot, "gap"))
+                events.append((row, self._close(judged, row, slot, "gap")))
             if judged.scores.outcome[row] <= TAKEN:
-                events += self._take(judged, row, slot, bool(outside[row]))
+                events += [(row, event) for event in self._take(judged, row, slot, bool(outside[row]))]
             alert[row] = columns.open[slot]
         return alert, events
 

@@ -19,7 +19,7 @@ class Judgement(NamedTuple):
     """N readings after bar and incidents."""
 
     scores: Scores
-    alerts: list[Alert]
+    alerts: list[tuple[int, Alert]]  # each with the row of the reading that caused it
     bar: Floats  # (N,) in x, as it was compared
     target: Floats  # (N,) the promised share of exceeding readings
 

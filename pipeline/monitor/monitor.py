@@ -21,16 +21,18 @@ from pipeline.exceptions import SettingsError
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.groups import Groups, in_time
-from pipeline.monitor.incidents import Judged, none_open
+from pipeline.monitor.incidents import TAKEN, Judged, none_open
 from pipeline.monitor.judge import Judge
 from pipeline.monitor.labels import Labelling
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
+from pipeline.monitor.quiet import QuietEvents
 from pipeline.monitor.slots import Slots
 from pipeline.monitor.smoothing import beyond_habit, smooth, span_of
+from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracked, Tracker
-from pipeline.records import Alert, Flags, Floats, Ints, Outcome, Readings, Scores, Severity
+from pipeline.records import Alert, Flags, Floats, Ints, Outcome, QuietKind, Readings, Scores, Severity
 
 SPIKE = 10  # times the smoothed error
 
@@ -44,6 +46,7 @@ class Tally:
     exceeded: int  # readings
     raised: Mapping[str, int]  # incidents by severity at raising; those of a group once
     held_back: Mapping[str, int]  # exceeding readings that raised nothing, by rule
+    quiet: Mapping[QuietKind, int]  # incidents that no score has to do with, by kind; in none of the numbers before
     members: int | None = None  # incidents of single series, where they are told as groups
 
 
@@ -77,6 +80,8 @@ class Monitor:
         own = (self._slots.bars, self._slots.open, self._slots.spent)
         self._judge = Judge(detector, self.policy, *own, name)
         self._aside = [Judge(detector, other, *three, name) for other, three in zip(what_if, asides, strict=True)]
+        self._quiet = QuietEvents(detector, Labelling(self.policy.labels), name)
+        self._stuck = Stuck(detector, self.policy, self._slots.runs, self._quiet)
         self._groups = groups_of(detector, self.policy)
         self._aside_events: list[tuple[Policy, list[Alert]]] = [(other, []) for other in what_if]  # to be grouped
         self._names: Sequence[str] = ()
@@ -110,12 +115,14 @@ class Monitor:
         tracked = self._tracker.advance(readings, slots, rounds)
         judged, parts = self._score(readings, tracked, slots, rounds)
         steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
-        scores, alerts, bar, target = self._judge.judge(judged, slots, steps, regular)
+        scores, said, bar, target = self._judge.judge(judged, slots, steps, regular)
         for judge, (other, events) in zip(self._aside, self._aside_events, strict=True):
             aside = judge.judge(judged, slots, steps, regular).alerts
-            events += [replace(alert, channels=()) for alert in aside] if other.grouping else []
+            events += [replace(alert, channels=()) for _, alert in aside] if other.grouping else []
+        said += self._stuck.follow(readings, scores.outcome <= TAKEN, slots)
         self._marks.partition[slots] = readings.partition
         self._marks.offset[slots] = readings.offset
+        alerts = [alert for _, alert in sorted(said, key=lambda event: event[0])]
         return scores, alerts, replace(parts, bar=bar, target=target)
 
     def group(self, alerts: Iterable[Alert]) -> list[Alert]:
@@ -219,6 +226,7 @@ class Monitor:
             exceeded=int(bars.exceeded[slots].sum()),
             raised=dict(incidents.raised if groups is None else groups.raised),
             held_back=dict(incidents.held_back),
+            quiet=dict(self._quiet.raised),
             members=None if groups is None else incidents.raised.total(),
         )
 
@@ -234,6 +242,10 @@ class Monitor:
             "warning": int(alone.sum()) - critical + of_groups["warning"],
             "critical": critical + of_groups["critical"],
         }
+
+    def open_quiet(self) -> dict[QuietKind, int]:
+        """How many incidents are open that no score has to do with, by kind."""
+        return {"stuck": self._stuck.still_open()}
 
     def last(self, series: str) -> int | None:
         """The time of the last reading of a series that was fitted or seen; None where there is none."""
@@ -333,7 +345,9 @@ class Monitor:
         """A slot as the bundle left it, or of a series never seen."""
         detector = self.detector
         if series not in detector.slots:
-            return self._slots.begin(series, detector.step, detector.regular, detector.period)
+            slot = self._slots.begin(series, detector.step, detector.regular, detector.period)
+            self._slots.runs.longest[slot] = detector.longest_of_scored
+            return slot
         self._slots.put({series: detector.slots[series]}, detector.digest)
         slot = self._table[series]
         if self._fresh:

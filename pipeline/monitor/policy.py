@@ -45,6 +45,7 @@ class ChannelRule:
     ignore_below: float = 0.0  # deviations from the forecast, in the channel's unit
     ignore_below_percent: float = 0.0  # of the forecast
     valid_range: tuple[float, float] | None = None  # a value outside raises by itself
+    stuck: bool = True  # False: it may stay at one value for as long as it likes
 
     def __post_init__(self) -> None:
         if self.direction not in ("both", "above", "below"):
@@ -107,8 +108,14 @@ class Policy:
     budget: Budget | None = None
     labels: tuple[LabelRule, ...] = ()  # of series; the first rule that fits counts
     grouping: Grouping | None = None
+    stuck_after: float = 3.0  # times the longest run of one value in training; 0: no channel is ever stuck
 
     def __post_init__(self) -> None:
+        if self.stuck_after and not self.stuck_after >= 1:
+            raise ValueError(
+                f"stuck_after is {self.stuck_after:g}: a multiple of the longest run in training, 1 or more, "
+                "is needed, or 0 for never"
+            )
         if self.bar not in ("tracking", "static"):
             raise ValueError(f"bar is {self.bar!r}: tracking or static is needed")
         if self.clear_after < 1:

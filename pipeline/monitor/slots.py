@@ -13,6 +13,7 @@ from pipeline.monitor import snapshot
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.incidents import none_open
+from pipeline.monitor.stuck import no_runs
 from pipeline.monitor.table import Columns, Table
 from pipeline.monitor.tracker import no_tracks
 from pipeline.records import Floats, Ints
@@ -37,7 +38,8 @@ class Slots:
         self.bars = no_bars()
         self.open = none_open(len(detector.channels))
         self.spent = none_spent()
-        self.table = Table(self.tracks, self.marks, self.bars, self.open, self.spent, aside=aside)
+        self.runs = no_runs(int(detector.scored.sum()))
+        self.table = Table(self.tracks, self.marks, self.bars, self.open, self.spent, self.runs, aside=aside)
         self._views = detector.views
 
     def begin(self, series: str, step: int, regular: bool, period: int) -> int:
@@ -56,6 +58,7 @@ class Slots:
     def chill(self, slot: int) -> None:
         """Let a series begin anew: no last reading, no state and no past; scaling, bar and counts stay."""
         self.tracks.started[slot] = False
+        self.runs.length[slot] = 0
         self.tracks.forget(np.array([slot]))
         self.tracks.habit[slot] = 0
 

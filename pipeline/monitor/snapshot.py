@@ -14,8 +14,8 @@ from pipeline.exceptions import StateError
 from pipeline.monitor.membership import MEMBERSHIP_BYTES
 
 MAGIC = b"PLSL"
-VERSION = 2
-VERSION_OF_MEMBERS = 3
+VERSION = 4
+VERSION_OF_MEMBERS = 5
 HEADER = struct.Struct("<4sH32sI")
 
 

@@ -245,7 +245,13 @@ class Service:
     def _show(self, stream: Stream) -> None:
         """What the monitor holds now."""
         monitor = stream.monitor
-        self._telemetry.held(stream.detector, len(monitor), monitor.open_incidents(), monitor.tally().held_back)
+        self._telemetry.held(
+            stream.detector,
+            len(monitor),
+            monitor.open_incidents(),
+            monitor.open_quiet(),
+            monitor.tally().held_back,
+        )
 
     def _hold_back(self, connection: Connection) -> None:
         """Read nothing while too much is under way to the broker, and go on when half of it has arrived."""

@@ -30,7 +30,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pipeline.records import Alert, Event, Floats, Outcome, Readings, Reason, Rejected, Scores, Severity
+from pipeline.records import Alert, Event, Floats, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
@@ -112,6 +112,15 @@ class Telemetry:
         )
         self._alerts = self._counters("alerts", "Alerts sent, by event.", detector=each, event=get_args(Event))
         self._open = self._gauges("open_incidents", "Incidents that are open.", detector=each, severity=severities)
+        self._quiet_incidents = self._counters(
+            "quiet_incidents",
+            "Incidents raised that no score has to do with, by kind.",
+            detector=each,
+            kind=get_args(QuietKind),
+        )
+        self._open_quiet = self._gauges(
+            "open_quiet_incidents", "Of these the ones that are open.", detector=each, kind=get_args(QuietKind)
+        )
         self._held = self._gauges("series", "Series of which a slot is held.", detector=each)
 
     def _count_work(self) -> None:
@@ -189,8 +198,10 @@ class Telemetry:
             self._exceedances[(detector,)].inc(exceeding)
         for alert in alerts:
             self._alerts[detector, alert.event].inc()
-            if alert.event == "raised":
+            if alert.event == "raised" and alert.kind == "anomaly":
                 self._incidents[detector, alert.severity].inc()
+            elif alert.event == "raised":
+                self._quiet_incidents[detector, alert.kind].inc()
         self._watched[detector].observed(readings, scores)
         self.health.commit_due()
 
@@ -207,12 +218,19 @@ class Telemetry:
         self._invalid_share.labels(detector).set(share)
 
     def held(
-        self, detector: str, series: int, open_incidents: Mapping[Severity, int], held_back: Mapping[str, int]
+        self,
+        detector: str,
+        series: int,
+        open_incidents: Mapping[Severity, int],
+        open_quiet: Mapping[QuietKind, int],
+        held_back: Mapping[str, int],
     ) -> None:
         """What a monitor holds: so many slots, their open incidents, and what its rules held back since the start."""
         self._held[(detector,)].set(series)
         for severity, count in open_incidents.items():
             self._open[detector, severity].set(count)
+        for kind, quiet in open_quiet.items():
+            self._open_quiet[detector, kind].set(quiet)
         for rule, count in held_back.items():
             counted = self._held_back_before.get((detector, rule), 0)
             self._held_back[detector, rule].inc(count - counted)

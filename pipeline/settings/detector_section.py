@@ -31,6 +31,7 @@ class ChannelSection(Section):
     direction: Literal["both", "above", "below"] = Field(default="both", description="deviations worth an alert")
     ignore_below: Size = Field(default=0.0, description='smaller deviations raise no alert: in the unit, or as "5 %"')
     valid_range: Interval | None = Field(default=None, description="a value outside raises an alert by itself")
+    stuck: bool = Field(default=True, description="false: one value for as long as it likes raises nothing")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -46,6 +47,7 @@ class ChannelSection(Section):
             ignore_below=0.0 if isinstance(size, str) else size,
             ignore_below_percent=float(size.rstrip(" %")) if isinstance(size, str) else 0.0,
             valid_range=self.valid_range,
+            stuck=self.stuck,
         )
 
 
@@ -93,6 +95,10 @@ class PolicySection(Section):
     )
     clear_after: int = Field(default=3, description="calm readings in a row that end an incident")
     budget: BudgetSection | None = Field(default=None, description="empty: every incident is raised")
+    stuck_after: float = Field(
+        default=Policy().stuck_after,
+        description="times the longest run of one value in training that raise an incident of kind stuck; 0: never",
+    )
     group_by: Names | None = Field(
         default=None, description="labels: incidents that open together in series that share them are one"
     )
@@ -102,7 +108,7 @@ class PolicySection(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        Policy(clear_after=self.clear_after)
+        Policy(clear_after=self.clear_after, stuck_after=self.stuck_after)
         self._grouping()
         return self
 
@@ -110,7 +116,9 @@ class PolicySection(Section):
         """The policy as the monitor takes it."""
         promise = None if self.false_alarms is None else self.false_alarms.build()
         budget = None if self.budget is None else self.budget.build()
-        return Policy(promise, self.bar, self.clear_after, rules, budget, tuple(labels), self._grouping())
+        return Policy(
+            promise, self.bar, self.clear_after, rules, budget, tuple(labels), self._grouping(), self.stuck_after
+        )
 
     def _grouping(self) -> Grouping | None:
         if self.group_by is None:

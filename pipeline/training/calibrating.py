@@ -26,6 +26,7 @@ from pipeline.monitor.tracker import Tracked, Tracker
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings
 from pipeline.training.history import parts_of
 from pipeline.training.preparing import Fitted
+from pipeline.training.standing import longest_runs
 
 OWN_ERRORS = 1000  # a series with as many in its calibration part is calibrated by itself
 OUTLYING = 0.999  # quantile of the squared residuals: one huge outlier in training must not be the usual
@@ -87,7 +88,8 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
         kept.calibration(rows, scale, regional, high, fused[rows])
         for rows, scale, regional, high, fused in zip(groups, scales, regionals, highs, by_group, strict=True)
     ]
-    complete = replace(detector, calibrations=tuple(calibrations))
+    longest = tuple(longest_runs(fitted, slots, detector.scored).tolist())
+    complete = replace(detector, calibrations=tuple(calibrations), longest_runs=longest)
     return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
 
 

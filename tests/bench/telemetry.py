@@ -76,7 +76,7 @@ def one_poll(telemetry: Telemetry, readings: Readings, scores: Scores) -> None:
         with telemetry.stage(stage):
             pass
     telemetry.observed("pumps", readings, scores, [])
-    telemetry.held("pumps", SERIES, {"warning": 1, "critical": 0}, {"direction": 0})
+    telemetry.held("pumps", SERIES, {"warning": 1, "critical": 0}, {"stuck": 0}, {"direction": 0})
     telemetry.lag(dict.fromkeys(PARTITIONS, 3), {key: [Written()] for key in PARTITIONS[:2]})
 
 

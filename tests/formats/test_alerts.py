@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.formats import times
 from pipeline.formats.alerts import as_dict, encode, sentence
-from pipeline.records import Alert, Deviation, Group, Member
+from pipeline.records import Alert, Deviation, Group, Member, Quiet
 
 
 def at(text):
@@ -199,10 +199,57 @@ def test_json_has_every_field_in_full_and_is_the_same_for_the_same_alert():
         "unit": "°C",
     }
     assert read["sentence"] == sentence(CLEARED).replace("14:20", "14:20:00.000")
-    fields = {name for name in Alert.__dataclass_fields__ if name not in ("clock", "labels", "group")}
+    fields = {name for name in Alert.__dataclass_fields__ if name not in ("clock", "labels", "group", "quiet")}
     assert set(read) == fields | {"sentence"}
     assert encode(RAISED) == encode(replace(RAISED))
     assert b"\n" not in encode(replace(RAISED, series="a\nb"))
+
+
+STUCK = replace(
+    RAISED,
+    kind="stuck",
+    because="stuck",
+    quiet=Quiet(121, 120),
+    channels=(Deviation("temp", "°C", 71.25, None, None, None, 0.0),),
+    peak_at=0,
+    score=0.0,
+    bar=0.0,
+    target=0.0,
+    span=0,
+    one_in=0,
+)
+
+
+def test_json_of_what_no_score_has_to_do_with_has_none_of_a_scores_numbers():
+    read = as_dict(STUCK)
+
+    assert (read["kind"], read["because"], read["quiet"]) == ("stuck", "stuck", {"readings": 121, "limit": 120})
+    assert {name for name, value in read.items() if value is None} == {
+        *("end", "closing", "peak_at", "score", "bar", "target", "span", "one_in"),
+    }
+    assert read["channels"] == [
+        {
+            "channel": "temp",
+            "value": 71.25,
+            "expected": None,
+            "lower": None,
+            "upper": None,
+            "contribution": None,
+            "unit": "°C",
+        }
+    ]
+    assert as_dict(RAISED)["kind"] == "anomaly"
+    assert "quiet" not in as_dict(RAISED)
+
+
+def test_of_many_stuck_channels_a_few_are_named():
+    others = tuple(replace(STUCK.channels[0], channel=f"c{number}") for number in range(6))
+    said = sentence(replace(STUCK, channels=(*STUCK.channels, *others)))
+
+    assert "; one value in 121 readings, more than 120; c0, c1, c2 and 3 more too; since " in said
+    assert sentence(replace(STUCK, channels=(replace(STUCK.channels[0], value=None),))).startswith(
+        "pump-7: temp is stuck at 2013-12-16 13:55; one"
+    )
 
 
 def test_json_of_an_index_clock_has_sample_numbers():

@@ -1,6 +1,7 @@
 """The life of a group's incident, event by event, with the events of the series given by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -297,6 +298,15 @@ def test_open_incidents_and_those_raised_count_a_group_once_and_tell_its_members
     assert (sum(grouped.tally().raised.values()), grouped.tally().members) == (2, 3)
     grouped.drop(0)
     assert sum(grouped.open_incidents().values()) == 0
+
+
+def test_a_stuck_series_is_told_by_itself():
+    site = Site()
+    stuck = replace(site.tell("north/1/a", "raised", 0), kind="stuck", group=None)
+
+    assert site.groups.follow([stuck]) == [stuck]
+    assert site.tell("north/1/b", "raised", 1).group.joined == 2
+    assert site.groups.raised.total() == 1
 
 
 def test_groups_under_other_policies_are_counted_in_the_order_of_time():

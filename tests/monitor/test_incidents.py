@@ -60,7 +60,7 @@ class Life:
         for name, value in changes.items():
             judged = replace(judged, **{name: np.broadcast_to(value, getattr(judged, name).shape)})
         alert, events = self.incidents.follow(judged, np.zeros(rows, np.int64))
-        return alert.tolist(), events
+        return alert.tolist(), [event for _, event in events]
 
 
 def told(events):

@@ -37,7 +37,8 @@ def test_a_fresh_monitor_remembers_nobody_and_promises_its_target(one):
 
 def test_the_tally_adds_up(case):
     monitor = Monitor(case.detector, case.policy)
-    scores, alerts = monitor.observe(case.later)
+    scores, events = monitor.observe(case.later)
+    alerts = [alert for alert in events if alert.kind == "anomaly"]
     tally = monitor.tally()
     raised = [alert for alert in alerts if alert.event == "raised"]
     cleared = {alert.id for alert in alerts if alert.event == "cleared"}
@@ -47,6 +48,7 @@ def test_the_tally_adds_up(case):
     assert tally.exceeded == scores.exceeds.sum()
     assert sum(tally.raised.values()) == len(raised)
     assert sum(monitor.open_incidents().values()) == len(raised) - len(cleared)
+    assert sum(tally.quiet.values()) == sum(alert.event == "raised" for alert in events) - len(raised)
 
 
 def test_what_is_not_scored_is_zero_and_says_so(case):

@@ -1,5 +1,7 @@
 """What a scrape says after what happened."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -61,6 +63,7 @@ def test_every_bounded_label_value_stands_at_zero_from_the_start(telemetry, regi
         "plumbline_held_back_total",
         "plumbline_incidents_total",
         "plumbline_alerts_total",
+        "plumbline_quiet_incidents_total",
         "plumbline_commits_total",
         "plumbline_dead_letters_total",
         "plumbline_restores_total",
@@ -102,9 +105,21 @@ def test_incidents_are_counted_when_raised_and_alerts_by_event(telemetry, regist
         assert value_of(registry, "plumbline_alerts_total", "detector=pumps", f"event={event}") == 1
 
 
+def test_incidents_that_no_score_has_to_do_with_are_counted_apart_by_kind(telemetry, registry):
+    stuck = replace(alert_of("raised", "warning"), kind="stuck")
+    telemetry.observed("pumps", readings_of(NAMES, [0]), scores_of([4.0]), [stuck, replace(stuck, event="cleared")])
+    telemetry.held("pumps", 7, {"warning": 0, "critical": 0}, {"stuck": 2}, {})
+
+    assert value_of(registry, "plumbline_quiet_incidents_total", "detector=pumps", "kind=stuck") == 1
+    assert value_of(registry, "plumbline_open_quiet_incidents", "detector=pumps", "kind=stuck") == 2
+    assert value_of(registry, "plumbline_incidents_total", "detector=pumps", "severity=warning") == 0
+    assert value_of(registry, "plumbline_alerts_total", "detector=pumps", "event=raised") == 1
+    assert value_of(registry, "plumbline_quiet_incidents_total", "detector=fans", "kind=stuck") == 0
+
+
 def test_what_the_monitor_holds_is_shown_and_what_it_held_back_counted_once(telemetry, registry):
-    telemetry.held("pumps", 7, {"warning": 2, "critical": 1}, {"direction": 3})
-    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"direction": 4, "budget": 2})
+    telemetry.held("pumps", 7, {"warning": 2, "critical": 1}, {"stuck": 0}, {"direction": 3})
+    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"stuck": 1}, {"direction": 4, "budget": 2})
 
     assert value_of(registry, "plumbline_series", "detector=pumps") == 8
     assert value_of(registry, "plumbline_open_incidents", "detector=pumps", "severity=warning") == 0

@@ -28,9 +28,9 @@ detectors:
     input: {topic: readings, format: json, shape: wide, series: {field: pump}, time: {field: ts, unit: iso8601}}
     channels:
       temp: {field: t, unit: °C, role: sensor, direction: above, ignore_below: 0.5, valid_range: [-20, 120]}
-      flow: {ignore_below: 5 %}
+      flow: {ignore_below: 5 %, stuck: false}
       valve:
-    policy: {false_alarms: {rate: 1, per: series-week}, bar: static, clear_after: 5}
+    policy: {false_alarms: {rate: 1, per: series-week}, bar: static, clear_after: 5, stuck_after: 4}
     fit: {hidden: 8, seed: 3}
     files: {timezone: UTC, unit: ms}
 outputs: {alerts: a, scores: s, dead_letters: null}
@@ -67,9 +67,10 @@ def test_every_section_becomes_the_dataclass_of_its_part():
             5,
             {
                 "temp": ChannelRule("°C", "above", ignore_below=0.5, valid_range=(-20.0, 120.0)),
-                "flow": ChannelRule(ignore_below_percent=5.0),
+                "flow": ChannelRule(ignore_below_percent=5.0, stuck=False),
                 "valve": ChannelRule(),
             },
+            stuck_after=4.0,
         ),
         fit=FitSettings(hidden=8, seed=3, roles={"temp": "sensor"}),
         unit="ms",
@@ -337,6 +338,10 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
         ("fit: {dropout: 1}", "fit: dropout is 1.0: a share from 0 up to, not including, 1 is needed"),
         ("policy: {bar: fixed}", 'policy.bar: tracking or static is needed, found "fixed"'),
         ("policy: {budget: {alerts: 0}}", "policy.budget: alerts is 0: a budget needs room for at least one incident"),
+        (
+            "policy: {stuck_after: 0.5}",
+            "policy: stuck_after is 0.5: a multiple of the longest run in training, 1 or more, is needed, or 0",
+        ),
         ("policy: {clear_after: 0}", "policy: clear_after is 0: an incident needs at least one calm reading to clear"),
         (
             "policy: {false_alarms: {}}",
