@@ -6,7 +6,7 @@ before the reading, and the reading with that value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,6 +73,15 @@ class Neighbourhood:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest score of an incident."""
+
+    at: int
+    score: float  # decades
+    so_far: bool  # the incident is open where the readings end
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One reading; the numbers of a score mean something where its outcome is SCORED."""
 
@@ -95,6 +104,7 @@ class Explanation:
     calibration: Calibration
     exceeds: bool
     events: tuple[Alert, ...]  # that it caused
+    peak: Peak | None  # of the incident that is open after it
     held_back: str | None  # the rule for which it raised nothing though it exceeds
     clear_after: int
     channels: tuple[ChannelPart, ...]  # the largest share first
@@ -115,6 +125,10 @@ def explain(detector: Detector, policy: Policy, readings: Readings, row: int, *,
     scores, alerts, parts = monitor.observe_in_parts(readings[row : row + 1])
     after, held_back = monitor.standing(series), _more(held, monitor.tally().held_back)
     later = monitor.observe_in_parts(readings[row + 1 : row + 1 + AFTER])
+
+    peak = None
+    if after.incident is not None:
+        peak = _peak(monitor, series, after.incident.start, later[1], readings[row + 1 + AFTER :])
 
     scored, calibration = bool(scores.scored[0]), detector.calibrations[parts.calibration[0]]
     probe = Probe(detector, policy, state, readings[row : row + 1]) if scored else None
@@ -140,6 +154,7 @@ def explain(detector: Detector, policy: Policy, readings: Readings, row: int, *,
         calibration=calibration,
         exceeds=bool(scores.exceeds[0]),
         events=tuple(alerts),
+        peak=peak,
         held_back=held_back,
         clear_after=policy.clear_after,
         channels=_channels(detector, policy, readings[row : row + 1], scores, parts, probe),
@@ -161,6 +176,19 @@ def _replayed(monitor: Monitor, readings: Readings, began_again: int | None) -> 
         reset = monitor.observe_in_parts(part)[2].reset
         began_again = int(part.at[reset][-1]) if reset.any() else began_again
     return began_again
+
+
+def _peak(monitor: Monitor, series: str, start: int, events: Sequence[Alert], rest: Readings) -> Peak:
+    """The highest score of the incident of this start; it is followed through the rest of the readings to its end."""
+    while True:
+        for alert in events:
+            if alert.event == "cleared" and alert.start == start:
+                return Peak(alert.peak_at, alert.score, so_far=False)
+        if not len(rest):
+            running = monitor.standing(series).incident
+            assert running is not None  # it was not cleared
+            return Peak(running.peak_at, running.peak, so_far=True)
+        events, rest = monitor.observe(rest[:ROWS_AT_ONCE])[1], rest[ROWS_AT_ONCE:]
 
 
 def _more(before: Mapping[str, int], after: Mapping[str, int]) -> str | None:

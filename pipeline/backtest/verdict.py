@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from pipeline.backtest.explanation import ChannelPart, Explanation
+from pipeline.backtest.explanation import ChannelPart, Explanation, Peak
 from pipeline.backtest.trace import of_scores
 from pipeline.detector.calibration import Calibration
 from pipeline.detector.fusion import FUSED_OFFSET
@@ -191,12 +191,22 @@ def notes(explained: Explanation) -> list[str]:
         said.append(f"The incident open since {when(explained.after.incident.start, explained.clock)} goes on.")
     if (cleared := _event(explained, "cleared")) and cleared.closing == "gap":
         said.append(f"The gap before it closed the incident open since {when(cleared.start, explained.clock)}.")
+    if explained.peak is not None:
+        said.append(_peak(explained, explained.peak))
     if _event(explained, "updated"):
         said.append("With this reading the incident became critical.")
     if raised := _event(explained, "raised"):
         said.append(f"The incident is {raised.id}.")
     apart = [alert for alert in explained.events if alert.kind != "anomaly"]
     return [*said, *(f"Apart from its score: {sentence(alert)}." for alert in apart)]
+
+
+def _peak(explained: Explanation, peak: Peak) -> str:
+    """The incident's highest score and its time, by which it can be asked for."""
+    so_far = " so far" if peak.so_far else ""
+    if peak.at == explained.at:
+        return f"No other reading of the incident has scored higher{so_far}."
+    return f"The incident has its peak{so_far}, a score of {peak.score:.2f}, at {when(peak.at, explained.clock)}."
 
 
 def _bar_moved(explained: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Which reading of some files is meant: a time, a row, an alert, or the highest score of all."""
+"""Which reading of some files is meant: by a time, by a row, or as the one that raised an incident."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.backtest.backtest import Lane, Part, replay
 from pipeline.cli.console import counted, progress
@@ -52,7 +53,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was asked for; at most one of the three, none for the highest score."""
+    """What was asked for; at most one of the three, none for the incident with the highest score."""
 
     at: str | None
     row: int | None
@@ -151,7 +152,7 @@ def _at_time(found: Found, choice: Choice, tables: Tables, at: int) -> int:
 
 
 def _by_score(choice: Choice, tables: Tables, monitor: Monitor, last: dict[str, int]) -> tuple[Readings, int]:
-    """The reading that raised the alert asked for, or the one with the highest score."""
+    """The reading that raised the incident asked for, or the one with the highest score; DataError where none is."""
     lanes = [Lane(file.name, file.most_rows, batches) for file, batches in tables.lanes(last, ROWS_AT_ONCE)]
     parts: list[Part] = []
     side_by_side = tables.series is not None and len(set(tables.series)) == len(tables.series)
@@ -162,17 +163,15 @@ def _by_score(choice: Choice, tables: Tables, monitor: Monitor, last: dict[str, 
     found = gathered((part.decoded, part.batch.num_rows) for part in parts)
     outcome = np.concatenate([part.scores.outcome for part in parts])
     mine = found.of_series(choice.series)
+    events = [alert for part in parts for alert in part.alerts]
     if choice.alert is not None:
-        events = [alert for part in parts for alert in part.alerts]
         grouped = [alert for alert in monitor.group(in_time(events)) if alert.group is not None]
         raised = [alert for alert in (*events, *grouped) if alert.event == "raised"]
         alert = _alert(choice.alert, raised, tables)
-        taken = mine & found.of_series(alert.series) & (outcome <= Outcome.WARMING)
-        caused_at = alert.start if alert.kind == "anomaly" else alert.at
-        indices = np.flatnonzero(taken & (found.readings.at == caused_at))
-        if not len(indices):
+        if choice.series not in (None, alert.series):
             raise DataError(f"--alert {choice.alert} is of {alert.series}, not of {choice.series}: leave --series out")
-        return found.alone(int(indices[0]))
+        caused_at = alert.start if alert.kind == "anomaly" else alert.at
+        return found.alone(_taken_at(found, outcome, alert.series, caused_at))
     score = np.concatenate([part.scores.score for part in parts])
     scored = mine & (outcome == Outcome.SCORED)
     if not scored.any():
@@ -180,7 +179,20 @@ def _by_score(choice: Choice, tables: Tables, monitor: Monitor, last: dict[str, 
             f"none of the {counted(int(mine.sum()), 'reading')} was scored, so there is no highest score: "
             "choose a reading by --at or --row"
         )
-    return found.alone(int(np.argmax(np.where(scored, score, -1.0))))
+    top = int(np.argmax(np.where(scored, score, -1.0)))
+    open_then = bool(np.concatenate([part.scores.alert for part in parts])[top])
+    alone = [each for each in events if each.event == "raised" and each.kind == "anomaly"]
+    starts = [each.start for each in alone if each.series == found.name(top)]
+    before = [start for start in starts if start <= found.readings.at[top]]
+    if open_then and before:  # one that was open before the files begin was raised by none of these readings
+        top = _taken_at(found, outcome, found.name(top), max(before))
+    return found.alone(top)
+
+
+def _taken_at(found: Found, outcome: npt.NDArray[np.uint8], series: str, at: int) -> int:
+    """The reading of this series and time that was taken into it: a duplicate was not."""
+    taken = found.of_series(series) & (outcome <= Outcome.WARMING)
+    return int(np.flatnonzero(taken & (found.readings.at == at))[0])
 
 
 def _alert(asked: str, raised: list[Alert], tables: Tables) -> Alert:

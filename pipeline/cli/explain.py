@@ -39,8 +39,10 @@ def explain(
     """Say why a reading was or was not flagged.
 
     The same monitor as in the service and the backtest reads the series up to the reading. What it made of it is told:
-    one sentence, then the channels, the views and the score with its bar, and what would have been needed. Without
-    a reading it is the one with the highest score. Times are UTC unless the configuration says else.
+    one sentence, then the channels, the views and the score with its bar, and what would have been needed. Without a
+    choice it is the reading that raised the incident with the highest score, or the one with the highest score where
+    that is in no incident. The peak of the incident is named beside; it is asked for as any other reading, by --at or
+    --row. Times are UTC unless the configuration says else.
 
     Parameters
     ----------

@@ -5,6 +5,8 @@ import pytest
 
 from pipeline.backtest.explanation import explain
 from pipeline.backtest.verdict import channel_rows, notes, rarity, score_rows, verdict, view_rows
+from pipeline.formats.alerts import when
+from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import ChannelRule, FalseAlarms, Policy
 from tests.fixtures import unmoved
 from tests.streams import BEGIN, series, stream
@@ -101,9 +103,35 @@ def test_a_gap_that_closed_an_incident_is_told():
 
 
 def test_an_incident_that_a_missing_reading_leaves_open_is_told():
-    assert notes(told(calm().with_values(298, 30.0).without(300))) == [
+    assert notes(told(calm().with_values(298, 30.0).without(300)))[0] == (
         "The incident open since 2023-11-15 23:05 goes on."
-    ]
+    )
+
+
+def peak_of(later):
+    """Time and score of the highest reading, as they are told."""
+    readings = stream(later)
+    scores = Monitor(unmoved(), STILL).observe(readings)[0].score
+    return f"a score of {scores.max():.2f}, at {when(int(readings.at[scores.argmax()]), 'time')}."
+
+
+def test_the_peak_of_an_incident_that_goes_on_is_named_at_every_reading_of_it():
+    later = calm().with_values(slice(364, 400), np.tile([9.0, -9.0], 18)).with_values(376, 60.0)
+    highest = int(Monitor(unmoved(), STILL).observe(stream(later))[0].score.argmax())
+    raises, worst, last = (notes(told(later, row)) for row in (364, highest, 399))
+    peak = f"The incident has its peak so far, {peak_of(later)}"
+
+    assert raises[-2:-1] == last[-1:] == [peak]
+    assert worst[-1] == "No other reading of the incident has scored higher so far."
+
+
+def test_a_peak_is_looked_for_as_long_as_the_incident_is_open_and_no_longer():
+    far = calm().with_values(slice(200, 290), np.tile([9.0, -9.0], 45)).with_values(280, 60.0)
+    ended = calm().with_values(200, 8.0)
+
+    assert f"The incident has its peak, {peak_of(far)}" in notes(told(far, 200))
+    assert f"The incident has its peak, {peak_of(ended)}" in notes(told(ended.with_values(300, 60.0), 200))
+    assert told(ended, 300).peak is None
 
 
 def test_steps_without_a_reading_are_told():

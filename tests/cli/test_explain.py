@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pytest
 
 from pipeline.bundle import save
 from pipeline.cli.main import main
+from pipeline.monitor.monitor import Monitor
+from pipeline.monitor.policy import FalseAlarms, Policy
 from tests.fixtures import unmoved
-from tests.streams import BEGIN, STEP
+from tests.streams import BEGIN, STEP, series, stream
 
 CONFIG = "detectors: {pump: {policy: {bar: static, false_alarms: {probability: 0.01}}}}\n"
 
@@ -46,13 +49,54 @@ def run(tmp_path, capsys):
     return explain
 
 
-def test_without_a_reading_it_is_the_one_with_the_highest_score(run):
+def test_without_a_reading_it_is_the_one_that_raised_the_incident_with_the_highest_score(run):
+    code, said = run()
+    later, peak = run("--at", "2023-11-15 23:20")
+
+    assert (code, later) == (0, 0), said.err
+    assert said.out.startswith("pump at 2023-11-15 23:15 was flagged, critical: its score of 3.39")
+    assert "The incident has its peak, a score of 4.30, at 2023-11-15 23:20." in said.out
+    assert peak.out.startswith("pump at 2023-11-15 23:20 is part of the incident open since 23:15: its score of 4.30")
+    assert "No other reading of the incident has scored higher." in peak.out
+    for word in ("temp", "flow", "prediction", "this reading", "its bar", "where its bar started", "x is"):
+        assert word in said.out
+
+
+def test_of_several_incidents_it_is_the_one_with_the_highest_score(run):
+    temp = table()["temp"].to_numpy().copy()
+    temp[100] = 5.0
+    both = {"mixer": table(200, fault=None), "pump": table().set_column(1, "temp", pa.array(temp))}
+    code, said = run(tests=both)
+
+    assert code == 0, said.err
+    assert said.out.startswith("pump at 2023-11-15 23:15 was flagged")
+
+
+def test_where_the_highest_score_is_in_no_incident_it_is_that_reading(run, tmp_path):
+    policy = "{bar: static, false_alarms: {probability: 0.0001}}"
+    (tmp_path / "c.yaml").write_text(
+        f"detectors: {{pump: {{channels: {{temp: {{ignore_below: 100}}, flow: {{}}}}, policy: {policy}}}}}"
+    )
     code, said = run()
 
     assert code == 0, said.err
-    assert said.out.startswith("pump at 2023-11-15 23:20 is part of the incident open since 23:15: its score of 4.30")
-    for word in ("temp", "flow", "prediction", "this reading", "its bar", "where its bar started", "x is"):
-        assert word in said.out
+    assert said.out.startswith("pump at 2023-11-15 23:20 was not flagged: its score of 4.30")
+    assert "(ignore_below)" in said.out
+    assert "peak" not in said.out
+
+
+def test_an_incident_that_was_open_before_the_files_is_explained_at_its_highest_reading(run, tmp_path):
+    monitor = Monitor(unmoved(), Policy(FalseAlarms(probability=0.01), bar="static"))
+    fault = series("pump", np.tile([[4.0, 0.0], [-4.0, 0.0]], (20, 1)), BEGIN - 40 * STEP)
+    monitor.observe(stream(fault))
+    save(replace(unmoved(), slots=monitor.snapshot()), tmp_path / "bundle")
+    temp = np.zeros(60)
+    temp[:30] = np.tile([9.0, -9.0], 15)
+    code, said = run(tests={"pump": table(60, fault=None).set_column(1, "temp", pa.array(temp))})
+
+    assert code == 0, said.err
+    assert "is part of the incident open since 2023-11-14 19:35" in said.out
+    assert "No other reading of the incident has scored higher." in said.out
 
 
 @pytest.mark.parametrize("words", [["--row", "300"], ["--at", "2023-11-15T23:15"], ["--at", "300"]])
@@ -77,6 +121,7 @@ def test_an_alert_of_a_backtest_is_explained_by_its_id(run, tmp_path, capsys):
     assert whole[1].out.startswith("pump at 2023-11-15 23:15 was flagged, critical: its score of 3.39")
     assert f"The incident is {raised['id']}." in whole[1].out
     assert f"its score of {raised['score']:.2f}" in whole[1].out
+    assert "The incident has its peak, a score of 4.30, at 2023-11-15 23:20." in whole[1].out
 
 
 def test_the_picture_is_written(run, tmp_path):
