@@ -63,7 +63,7 @@ class Partitions:
             except OwnershipLostError:  # given to others meanwhile: the next poll says so
                 self.let_go([partition])
                 continue
-            one.next, one.quiet = begin.offset, begin.quiet
+            one.next, one.quiet, one.restoring = begin.offset, begin.quiet, None
             one.saved = begin.offset if begin.reason == "state" else None
             ready.append(partition)
             self._tell(partition, begin)
@@ -118,7 +118,7 @@ class Partitions:
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
         monitor, digest = one.stream.monitor, one.stream.monitor.detector.digest
-        restoring, one.restoring = one.restoring, None
+        restoring = one.restoring  # until it is known where to go on: what is refused is not ours to commit
         saved: SavedState | None = None
         try:
             saved = restoring.state() if restoring is not None else None

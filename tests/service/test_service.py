@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.exceptions import LogChangedError
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
 from pipeline.service.commit import ResumeRules
@@ -282,6 +283,21 @@ def test_a_dry_run_shows_and_sends_saves_and_commits_nothing(world, detector):
     assert world.stored == []
     assert world.states == {}
     assert world.committed == {}
+
+
+def test_a_topic_that_got_partitions_ends_the_service_and_sets_no_offset_back(world, detector):
+    Bench(world, detector).run()
+    before = dict(world.committed)
+    publish(world, values_of(0), "pump-9", partition=2)
+    with pytest.raises(LogChangedError, match=r"had 2 partitions and has 3.*--rewarm"):
+        Bench(world, detector).run()
+
+    assert {partition: world.committed[partition] for partition in before} == before
+    bench = Bench(world, detector, resume=ResumeRules(repartitioned=True))
+    bench.run()
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "repartitioned"}) == 2
+    told = [(score["series"], score["timestamp"]) for score in scores_in(world)]
+    assert len(told) == len(set(told)) == 4 * ROWS
 
 
 def test_two_detectors_each_read_their_own_topic(world, detector):
