@@ -67,7 +67,7 @@ def test_another_layout_asks_to_warm_up_again():
     slot = bytearray(encode(PACKED, DIGEST))
     slot[4] = 9
 
-    with pytest.raises(StateError, match="this slot has layout 9, this program reads 2 and 3: let the series warm up"):
+    with pytest.raises(StateError, match="this slot has layout 9, this program reads 4 and 5: let the series warm up"):
         decode(bytes(slot), DIGEST, 100)
 
 
