@@ -113,8 +113,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.stuck_after and not self.stuck_after >= 1:
             raise ValueError(
-                f"stuck_after is {self.stuck_after:g}: a multiple of the longest run in training, 1 or more, "
-                "is needed, or 0 for never"
+                f"stuck_after is {self.stuck_after:g}: 1 or more (times the longest run in training) is needed, "
+                "or 0 for never"
             )
         if self.bar not in ("tracking", "static"):
             raise ValueError(f"bar is {self.bar!r}: tracking or static is needed")

@@ -340,8 +340,7 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
         ("policy: {budget: {alerts: 0}}", "policy.budget: alerts is 0: a budget needs room for at least one incident"),
         (
             "policy: {stuck_after: 0.5}",
-            "policy: stuck_after is 0.5: a multiple of the longest run in training, 1 or more, "
-            "is needed, or 0 for never",
+            "policy: stuck_after is 0.5: 1 or more (times the longest run in training) is needed, or 0 for never",
         ),
         ("policy: {clear_after: 0}", "policy: clear_after is 0: an incident needs at least one calm reading to clear"),
         (
