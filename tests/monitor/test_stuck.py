@@ -146,7 +146,9 @@ def test_the_policy_may_ask_for_longer_ones_or_for_none_and_a_channel_may_be_lef
 
 @pytest.mark.parametrize("factor", [0.5, -3.0])
 def test_a_multiple_below_one_is_refused(factor):
-    with pytest.raises(ValueError, match=rf"stuck_after is {factor:g}: 1 or more \(times the longest run in training\)"):
+    with pytest.raises(
+        ValueError, match=rf"stuck_after is {factor:g}: 1 or more \(times the longest run in training\)"
+    ):
         Policy(stuck_after=factor)
 
 
