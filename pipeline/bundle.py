@@ -35,7 +35,7 @@ from pipeline.detector.past import Past
 from pipeline.detector.views import Components, Linear, Memory, shapes
 from pipeline.exceptions import BundleError
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST, WEIGHTS, SLOTS = "manifest.json", "weights.safetensors", "slots.npz"
 VIEWS, CALIBRATION = "views.npz", "calibration.npz"
 LARGEST_MANIFEST = 64 * 2**20  # bytes

@@ -39,6 +39,8 @@ class Outcome(IntEnum):
     LATE = 3  # before the last reading of its series
     DUPLICATE = 4  # at the time of the last reading of its series
     INVALID = 5  # not a reading: see Reason
+    JOINED = 6  # part of a reading, whose outcome is that of its first record
+    IGNORED = 7  # of a sensor that is no channel of the detector
 
 
 class Reason(StrEnum):
@@ -107,11 +109,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a decoder made of a batch of records: every record is in `rows` or in `rejected`, once."""
+    """What a decoder made of a batch of records: each is in `rows`, in `rejected` or in `ignored`, once."""
 
     readings: Readings
     rows: Ints  # (N,) the position of each reading among the records
     rejected: tuple[Rejected, ...] = ()
+    ignored: tuple[int, ...] = ()  # positions of those that are of a sensor which is no channel
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Replay:
 
     def observe(self, records: Sequence[HasOffset], decoded: Decoded) -> None:
         """Take the next records of the partition, and what they were decoded to."""
-        readings, clock = decoded.readings, self._monitor.detector.clock
+        readings, _ = self._monitor.assemble(decoded.readings)
+        clock = self._monitor.detector.clock
         scores, events = self._monitor.observe(readings)
         self.readings += len(readings)
         for alert in self._monitor.group(events):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
-from pipeline.cli.configuration import load_settings
+from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import counted, note, progress, say
 from pipeline.cli.since import seconds_of
 from pipeline.connectors.kafka_reader import TopicReader
@@ -19,15 +19,16 @@ from pipeline.connectors.parquet_sink import ParquetSink
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import SERIES, TIMESTAMP, frame_of
 from pipeline.formats.json import JsonDecoder
-from pipeline.records import Clock
+from pipeline.records import Clock, Outcome
 from pipeline.settings import DetectorSettings
 
 
 def capture(config: Path, /, *, out: Path, last: str | None = None, detector: str | None = None) -> None:
     """Keep what a topic holds as a file to train on.
 
-    The records are read as the service would read them; those that are no readings are counted and left out. The file
-    is Parquet with the columns series, timestamp and the channels.
+    The records are read as the service would read them, joined and put in order where the configuration asks for it;
+    those that are no readings are counted and left out. The file is Parquet with the columns series, timestamp and the
+    channels.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
     decoder = JsonDecoder(chosen.input, channels)
     cluster = cluster_of(settings, "capture", os.environ)
     reader = TopicReader(cluster, chosen.topic, None if seconds is None else int((time.time() - seconds) * 1000))
+    assembly = assembly_of(chosen.input, channels)
     rejected: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     example = ""
     try:
         with (
@@ -62,8 +65,15 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
                 if decoded.rejected and not example:
                     first = decoded.rejected[0]
                     example = f"{first.reason}: {first.detail} (offset {records[first.row].offset})"
-                sink.append(frame_of(decoded.readings, channels, clock))
+                left_out["ignored"] += len(decoded.ignored)
+                readings = decoded.readings
+                if assembly is not None:
+                    readings, settled = assembly.take(readings)
+                    left_out.update(Outcome(code).name.lower() for code in settled.outcome.tolist())
+                sink.append(frame_of(readings, channels, clock))
                 bar.to(reader.total - reader.remaining)
+            if assembly is not None:
+                sink.append(frame_of(assembly.flush(decoder.names), channels, clock))
             if not sink.rows:
                 raise DataError(_empty(chosen.topic, last, example))
     finally:
@@ -74,6 +84,14 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
         note(
             f"{counted(rejected.total(), 'record')} left out, for they are no readings: {reasons}; the first: {example}"
         )
+    _tell_left_out(left_out)
+
+
+def _tell_left_out(outcomes: Counter[str]) -> None:
+    """What came to no reading, though it was none that is invalid; what was joined is in one."""
+    told = ", ".join(f"{name} {count:,}" for name, count in outcomes.items() if count and name != "joined")
+    if told:
+        note(f"records left out: {told}")
 
 
 def _channels(settings: DetectorSettings) -> tuple[str, ...]:

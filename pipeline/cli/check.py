@@ -18,6 +18,7 @@ from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
+from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.settings import DetectorSettings, Settings
 
@@ -107,11 +108,19 @@ def _fit(settings: DetectorSettings, detector: Detector) -> tuple[Finding, Findi
     words = (
         "no topic is named: enough for train and backtest, not for serve"
         if mapping is None
-        else f"topic {settings.topic}, {mapping.format}, {mapping.shape}"
+        else f"topic {settings.topic}, {_shape(mapping)}"
     )
     fine = {"channels": names, "input": words}
     channels, topic = (wrong.get(each, Finding(settings.name, each, words)) for each, words in fine.items())
     return channels, topic
+
+
+def _shape(mapping: InputMapping) -> str:
+    """How records become readings."""
+    words = f"{mapping.format}, {mapping.shape}"
+    if mapping.join is not None:
+        words += " and joined"
+    return f"{words}, {mapping.lateness_seconds:g} s late at most" if mapping.lateness_seconds else words
 
 
 def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from pipeline.connectors.kafka_client import create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.tables import Tables
 from pipeline.exceptions import DataError, SettingsError
-from pipeline.formats.json import JsonEncoder
+from pipeline.formats.json_encoder import JsonEncoder
 from pipeline.records import Clock, Ints, Readings, Reason, join
 from pipeline.service.ports import Message
 from pipeline.settings import DetectorSettings

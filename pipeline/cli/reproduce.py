@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.backtest.reproduction import Compared, Document, Replay, rows
 from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
-from pipeline.cli.configuration import load_settings
+from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import counted, progress, say, table
 from pipeline.cli.fits import misfits
 from pipeline.connectors.kafka_client import Cluster
@@ -179,7 +179,8 @@ def _compare(
     first, below = min(offsets), max(offsets) + 1
     reader = PartitionReader(cluster, settings.topic, number, below, None if most is None else below - first + most)
     past = Past(f"{settings.topic}[{number}]", reader.begin, reader.kept)
-    replay = Replay(Monitor(detector, settings.policy, name=settings.name, fresh=fresh), told)
+    assembly = assembly_of(settings.input, detector.names)
+    replay = Replay(Monitor(detector, settings.policy, name=settings.name, fresh=fresh, assembly=assembly), told)
     try:
         if impossible := _impossible(past, first, below):
             say(f"cannot be reproduced: {impossible}")

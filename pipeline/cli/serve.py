@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
-from pipeline.cli.configuration import load_settings
+from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import say
 from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.process import Signals, SystemClock, log_to_stderr
@@ -112,11 +112,12 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
     detector = load(settings.bundle)
     for misfit in misfits(settings, detector):
         raise SettingsError(f"{where}: {misfit.aspect}: {misfit.words}")
+    assembly = assembly_of(settings.input, detector.names)
     return Stream(
         settings.name,
         settings.topic,
         JsonDecoder(settings.input, detector.names),
-        Monitor(detector, settings.policy, name=settings.name, fresh=fresh),
+        Monitor(detector, settings.policy, name=settings.name, fresh=fresh, assembly=assembly),
     )
 
 

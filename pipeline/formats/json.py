@@ -1,7 +1,7 @@
-"""Records of JSON to readings, and back.
+"""Records of JSON to readings.
 
 The decoder never raises for what a record holds: every record becomes a reading, or is rejected with one reason.
-Numbers are read as the nearest float64 and written so that they read back equal; null is a missing value.
+Numbers are read as the nearest float64; null is a missing value. The way back is json_encoder.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from pipeline.formats import times
-from pipeline.formats.mapping import InputMapping, Part, Path, path_of, pattern_of
+from pipeline.formats.mapping import InputMapping, Part, Path, path_of
 from pipeline.records import Decoded, Readings, Reason, Rejected
 
 _NUMBERS = {float, int, type(None)}  # exact types: a truth value is no number, though Python's is an int
@@ -44,6 +44,10 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
+class _IgnoredError(Exception):
+    """One record is of a sensor that is no channel; caught where its batch is decoded."""
+
+
 class _NotFinite(str):
     """A number as it was written that is none: NaN, Infinity, 1e999."""
 
@@ -53,7 +57,8 @@ class _NotFinite(str):
 class JsonDecoder:
     """Records of one mapping to readings of these channels; it keeps the growing list of series.
 
-    A channel that is null or absent is missing; a record without any of the channels is rejected.
+    A channel that is null or absent is missing; a record without any of the channels is rejected. Where records are to
+    be joined, each becomes a reading in which all other channels are missing.
     """
 
     def __init__(self, mapping: InputMapping, channels: Sequence[str]) -> None:
@@ -65,20 +70,25 @@ class JsonDecoder:
         self._time_path = path_of(mapping.time.field)
         self._unit: times.Unit = mapping.time.unit
         self._local = times.zone(mapping.time.timezone)
-        self._parts = mapping.series.parts()
+        self._parts = mapping.series.parts() if mapping.join is None else mapping.join.by.parts()
+        self._sensors = None if mapping.join is None else mapping.sensors(channels)
+        self._sensor_parts = mapping.series.parts()
         self._max_bytes = mapping.max_bytes
         self._codes: dict[str, int] = {}
         self._json = msgspec.json.Decoder()
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Each record as a reading or rejected; `missing` is true, and `values` NaN, where a channel has no value."""
-        codes, at, values, rows, rejected = [], [], [], [], []
+        codes, at, values, rows, rejected, ignored = [], [], [], [], [], []
         for row, record in enumerate(records):
             try:
                 document = self._document(record.value)
-                name = self._name(document, record)
+                name = self._name(self._parts, document, record)
                 moment = self._moment(document)
-                reading = self._values(document)
+                reading = self._values(document) if self._sensors is None else self._value(document, record)
+            except _IgnoredError:
+                ignored.append(row)
+                continue
             except _RefusedError as refused:
                 rejected.append(Rejected(row, refused.reason, str(refused)))
                 continue
@@ -96,7 +106,7 @@ class JsonDecoder:
             partition=np.array([records[row].partition for row in rows], dtype=np.int32),
             offset=np.array([records[row].offset for row in rows], dtype=np.int64),
         )
-        return Decoded(readings, np.array(rows, dtype=np.int64), tuple(rejected))
+        return Decoded(readings, np.array(rows, dtype=np.int64), tuple(rejected), tuple(ignored))
 
     def _document(self, value: bytes | None) -> dict[str, Any]:
         if value is None:
@@ -111,9 +121,9 @@ class JsonDecoder:
             raise _RefusedError(Reason.TYPE, f"{_shown(document)} instead of an object")
         return document
 
-    def _name(self, document: dict[str, Any], record: Record) -> str:
-        """The name of the series."""
-        return "".join([self._piece(part, document, record) for part in self._parts])
+    def _name(self, parts: Sequence[Part], document: dict[str, Any], record: Record) -> str:
+        """The name of the series, or of the sensor."""
+        return "".join([self._piece(part, document, record) for part in parts])
 
     def _piece(self, part: Part, document: dict[str, Any], record: Record) -> str:
         if part.kind == "text":
@@ -162,6 +172,21 @@ class JsonDecoder:
         if int in kinds:
             return [self._widened(value, position) for position, value in enumerate(values)]
         return values
+
+    def _value(self, document: dict[str, Any], record: Record) -> list[float | None]:
+        """A sensor's value as that of its channel, all others missing."""
+        assert self._sensors is not None
+        position = self._sensors.get(self._name(self._sensor_parts, document, record))
+        if position is None:
+            raise _IgnoredError
+        value = _at(document, self._paths[position])
+        if value is None:
+            _check_there(document, self._paths[position])
+        values = [None] * len(self._channels)
+        values[position] = value
+        if type(value) not in _NUMBERS:
+            self._refuse(values)
+        return [self._widened(each, place) for place, each in enumerate(values)]
 
     def _widened(self, value: float | int | None, position: int) -> float | None:
         try:
@@ -259,49 +284,3 @@ def _shown(value: Any) -> str:
     if type(value) is int and value.bit_length() > 128:
         return "a whole number of many digits"  # Python refuses to write the longest
     return str(value)[:40] if type(value) is _NotFinite else repr(value)[:42]
-
-
-class JsonEncoder:
-    """The reverse: readings to the key and value of records which the decoder of the same mapping reads back equal."""
-
-    def __init__(self, mapping: InputMapping, channels: Sequence[str]) -> None:
-        self._paths = mapping.paths(channels)
-        self._time_path = path_of(mapping.time.field)
-        self._unit: times.Unit = mapping.time.unit
-        self._parts = mapping.series.parts()
-        self._variable = [part for part in self._parts if part.kind != "text"]
-        self._pattern = pattern_of(self._parts)
-        self._json = msgspec.json.Encoder()
-
-    def encode(self, readings: Readings) -> list[tuple[bytes, bytes]]:
-        """Key and value of a record for each reading, in order; the key keeps a series in one partition."""
-        names = {code: self._fields(readings.names[code]) for code in np.unique(readings.series).tolist()}
-        values = np.where(readings.missing, np.nan, readings.values).tolist()  # msgspec writes NaN as null
-        records = []
-        for code, at, row in zip(readings.series.tolist(), readings.at.tolist(), values, strict=True):
-            key, fields = names[code]
-            document: dict[str, Any] = {}
-            for path, text in fields:
-                _put(document, path, text)
-            _put(
-                document, self._time_path, times.iso(at) if self._unit == "iso8601" else times.to_number(at, self._unit)
-            )
-            for path, value in zip(self._paths, row, strict=True):
-                _put(document, path, value)
-            records.append((key, self._json.encode(document)))
-        return records
-
-    def _fields(self, name: str) -> tuple[bytes, list[tuple[Path, str]]]:
-        """The key, and the fields that together name the series."""
-        matched = self._pattern.fullmatch(name)
-        if matched is None:
-            raise ValueError(f"series {name!r} does not fit the template of the input's series: mend one of them")
-        pieces = list(zip(self._variable, matched.groups(), strict=True))
-        key = next((text for part, text in pieces if part.kind == "key"), name)
-        return key.encode(), [(part.path, text) for part, text in pieces if part.kind == "field"]
-
-
-def _put(document: dict[str, Any], path: Path, value: Any) -> None:
-    for key in path[:-1]:
-        document = document.setdefault(key, {})
-    document[path[-1]] = value

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 from pipeline.formats import times
 from pipeline.records import Clock
 
+LONGEST_LATENESS = 86_400  # seconds
+
 Path = tuple[str, ...]  # the keys from the record's top to a value
 
 
@@ -96,15 +98,31 @@ class TimeMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinMapping:
+    """How records of single sensors become readings: those of one name and one time are one reading.
+
+    What `InputMapping.series` finds is then the sensor, which is a channel of the series that is named here.
+    """
+
+    by: SeriesMapping = field(default_factory=SeriesMapping)
+    value: str = "value"  # the field of a sensor's value
+
+    def __post_init__(self) -> None:
+        path_of(self.value)
+
+
+@dataclass(frozen=True, slots=True)
 class InputMapping:
     """How the records of a topic are read."""
 
     format: Literal["json"] = "json"
-    shape: Literal["wide", "long"] = "wide"  # long: a record is one sensor's value, and each sensor a series
+    shape: Literal["wide", "long"] = "wide"  # long: a record is one sensor's value, and each sensor a series or channel
     series: SeriesMapping = field(default_factory=SeriesMapping)
     time: TimeMapping = field(default_factory=TimeMapping)
     channels: Mapping[str, str] = field(default_factory=dict)  # name to field, where the two differ
     max_bytes: int = 1_048_576  # a longer record is not parsed
+    join: JoinMapping | None = None  # of long records into the readings of several channels
+    lateness_seconds: float = 0.0  # for so long in event time a reading waits for others that are to come before it
 
     def __post_init__(self) -> None:
         if self.format != "json":
@@ -113,7 +131,22 @@ class InputMapping:
             raise ValueError(f"shape is {self.shape!r}: wide or long is needed")
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes is {self.max_bytes}: at least 1 is needed")
+        if self.join is not None and self.shape != "long":
+            raise ValueError(
+                f"join is given, and shape is {self.shape}: long is needed, records of single sensors"
+            )
+        if not 0 <= self.lateness_seconds <= LONGEST_LATENESS:
+            raise ValueError(f"lateness_seconds is {self.lateness_seconds:g}: 0 to {LONGEST_LATENESS} is needed")
+        if self.lateness_seconds and self.time.clock != "time":
+            raise ValueError(
+                f"lateness_seconds is {self.lateness_seconds:g}, and times are sample numbers: set it to 0 or mend time"
+            )
         self.paths(list(self.channels))
+
+    @property
+    def lateness(self) -> int:
+        """For how long a reading waits, in the clock's unit."""
+        return round(self.lateness_seconds * 1_000_000)
 
     def paths(self, channels: Sequence[str]) -> list[Path]:
         """The field of each channel, in the order of `channels`; a channel that is not mapped is its own field.
@@ -123,11 +156,27 @@ class InputMapping:
         unknown = [name for name in self.channels if name not in channels]
         if unknown:
             raise ValueError(f"channels has {unknown[0]!r}, which the detector does not have: {', '.join(channels)}")
+        if self.join is not None:
+            sensors = [*self.series.fields(), *self.join.by.fields()]
+            _check_apart([path_of(self.time.field), *dict.fromkeys(sensors), path_of(self.join.value)])
+            self.sensors(channels)
+            return [path_of(self.join.value)] * len(channels)
         if self.shape == "long" and len(channels) > 1:
-            raise ValueError(f"shape is long, which has one channel; here are {len(channels)}: {', '.join(channels)}")
+            raise ValueError(
+                f"shape is long, which has one channel; here are {len(channels)}: {', '.join(channels)}; "
+                "join makes readings of the records of several sensors, as in join: {by: machine}"
+            )
         paths = [path_of(self.channels[name]) if name in self.channels else (name,) for name in channels]
         _check_apart([path_of(self.time.field), *dict.fromkeys(self.series.fields()), *paths])
         return paths
+
+    def sensors(self, channels: Sequence[str]) -> dict[str, int]:
+        """Of records that are joined: the sensor of each channel, with the channel's position."""
+        names = [self.channels.get(name, name) for name in channels]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"two channels are of sensor {repeated!r}: each is of its own")
+        return {name: position for position, name in enumerate(names)}
 
 
 def path_of(name: str) -> Path:

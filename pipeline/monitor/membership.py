@@ -1,4 +1,4 @@
-"""What a series is in a group, as bytes of one length that stand behind its slot."""
+"""What a series is in a group, as bytes that stand behind its slot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pipeline.monitor.incidents import incident_id
 from pipeline.records import Member
 
 _LAYOUT = struct.Struct("<8sqiqqqd??")  # group, its start, partition; own start, end, peak_at, score, critical, open
-MEMBERSHIP_BYTES = _LAYOUT.size
 
 
 @dataclass(frozen=True, slots=True)

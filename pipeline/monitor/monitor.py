@@ -18,6 +18,7 @@ from pipeline.detector.fusion import fuse, heard, levels, opinions
 from pipeline.detector.scaling import unscale
 from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
+from pipeline.monitor.assembly import Assembly, Settled, nothing_settled
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.groups import Groups, in_time
@@ -27,7 +28,7 @@ from pipeline.monitor.labels import Labelling
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.quiet import QuietEvents
-from pipeline.monitor.slots import Slots
+from pipeline.monitor.slots import Slots, nothing
 from pipeline.monitor.smoothing import beyond_habit, smooth, span_of
 from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
@@ -61,8 +62,11 @@ class Monitor:
         name: str = "detector",
         fresh: bool = False,
         what_if: Sequence[Policy] = (),
+        assembly: Assembly | None = None,
     ) -> None:
         """Begin with the slots of the bundle, or cold where `fresh`; `name` is the detector's in alerts.
+
+        With an `assembly` records are to be given to `assemble` first.
 
         Under the policies of `what_if` incidents are counted as well, on the same scores, and nothing is emitted; where
         they are grouped, their events are kept for that.
@@ -73,6 +77,7 @@ class Monitor:
         self.policy = policy or Policy()
         check_channels(self.policy, detector)
         self._fresh = fresh
+        self._assembly = assembly
         asides = [(no_bars(), none_open(len(detector.channels)), none_spent()) for _ in what_if]
         self._slots = Slots(detector, aside=[columns for three in asides for columns in three])
         self._tracks, self._marks, self._table = self._slots.tracks, self._slots.marks, self._slots.table
@@ -92,6 +97,22 @@ class Monitor:
     def target(self) -> float:
         """The promised share of exceeding readings, for a series with the detector's own step."""
         return self._judge.decision.target
+
+    def assemble(self, readings: Readings) -> tuple[Readings, Settled]:
+        """What is to be observed now where readings wait for others, and the records that are settled.
+
+        Without an assembly: all that was given, and none.
+        """
+        if self._assembly is None:
+            return readings, nothing_settled()
+        slots = self._slots_of(readings)  # what waits of a series is kept with its slot
+        self._marks.partition[slots] = readings.partition
+        self._marks.offset[slots] = readings.offset
+        return self._assembly.take(readings)
+
+    def waiting(self) -> int:
+        """How many readings wait for others."""
+        return 0 if self._assembly is None else len(self._assembly)
 
     def observe(self, readings: Readings) -> tuple[Scores, list[Alert]]:
         """Take N readings; their scores in input order, and the events that they caused, in order.
@@ -120,8 +141,9 @@ class Monitor:
             aside = judge.judge(judged, slots, steps, regular).alerts
             events += [replace(alert, channels=()) for _, alert in aside] if other.grouping else []
         said += self._stuck.follow(readings, scores.outcome <= TAKEN, slots)
-        self._marks.partition[slots] = readings.partition
-        self._marks.offset[slots] = readings.offset
+        if self._assembly is None:  # else it is noted where they came from, further on than what they released
+            self._marks.partition[slots] = readings.partition
+            self._marks.offset[slots] = readings.offset
         alerts = [alert for _, alert in sorted(said, key=lambda event: event[0])]
         return scores, alerts, replace(parts, bar=bar, target=target)
 
@@ -301,15 +323,17 @@ class Monitor:
     def snapshot(self, series: Iterable[str] | None = None) -> dict[str, bytes]:
         """What is remembered of each series, or of these, as versioned bytes."""
         names = self._table.names() if series is None else series
-        if self._groups is None:
-            return self._slots.take(names, self.detector.digest)
-        return self._slots.take(names, self.detector.digest, self._groups.membership)
+        membership = nothing if self._groups is None else self._groups.membership
+        waiting = nothing if self._assembly is None else self._assembly.pack
+        return self._slots.take(names, self.detector.digest, membership, waiting)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
         """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
-        memberships = self._slots.put(slots, self.detector.digest)
+        put = self._slots.put(slots, self.detector.digest)
         if self._groups is not None:
-            self._groups.restore(memberships)
+            self._groups.restore({name: slot.membership for name, slot in put.items()})
+        if self._assembly is not None:
+            self._assembly.unpack({name: slot.waiting for name, slot in put.items()})
         self._forget_codes()
 
     def drop(self, partition: int) -> int:
@@ -319,6 +343,8 @@ class Monitor:
             self._table.drop(series)
         if self._groups is not None:
             self._groups.drop(dropped)
+        if self._assembly is not None:
+            self._assembly.drop(dropped)
         self._forget_codes()
         return len(dropped)
 

@@ -19,6 +19,11 @@ from pipeline.monitor.tracker import no_tracks
 from pipeline.records import Floats, Ints
 
 
+def nothing(series: str) -> bytes:  # noqa: ARG001
+    """What is remembered of a series where there is no such thing."""
+    return b""
+
+
 @dataclass(slots=True)
 class Marks(Columns):
     """What a series is held against, and where its last reading came from."""
@@ -69,27 +74,32 @@ class Slots:
         return [self.table.name(slot) for slot in slots[there].tolist()]
 
     def take(
-        self, names: Iterable[str], digest: str, membership: Callable[[str], bytes] = lambda _: b""
+        self,
+        names: Iterable[str],
+        digest: str,
+        membership: Callable[[str], bytes] = nothing,
+        waiting: Callable[[str], bytes] = nothing,
     ) -> dict[str, bytes]:
         """The slots of these series as versioned bytes that belong to the detector with this digest.
 
-        `membership` tells what a series is in a group, empty where it is in none.
+        `membership` tells what a series is in a group, `waiting` what waits of it; both are empty where there is none.
         """
         series = list(names)
         packed = self.table.pack(series)
         return {
-            name: snapshot.encode(slot, digest, membership(name)) for name, slot in zip(series, packed, strict=True)
+            name: snapshot.encode(snapshot.Slot(columns, membership(name), waiting(name)), digest)
+            for name, columns in zip(series, packed, strict=True)
         }
 
-    def put(self, taken: Mapping[str, bytes], digest: str) -> dict[str, bytes]:
-        """Put back what `take` took out, all or nothing, and hand out the memberships of these series.
+    def put(self, taken: Mapping[str, bytes], digest: str) -> dict[str, snapshot.Slot]:
+        """Put back what `take` took out, all or nothing, and hand out all that was taken of these series.
 
         StateError where one belongs elsewhere or is damaged.
         """
         size = self.table.row_bytes
-        packed = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
-        for name in packed:
+        slots = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
+        for name in slots:
             if name not in self.table:
                 self.table.add(name)
-        self.table.unpack(list(packed), [row[:size] for row in packed.values()])
-        return {name: row[size:] for name, row in packed.items()}
+        self.table.unpack(list(slots), [slot.columns for slot in slots.values()])
+        return slots

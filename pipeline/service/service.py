@@ -24,14 +24,13 @@ from pipeline.exceptions import (
     StalledError,
     StateError,
 )
-from pipeline.records import Alert, Readings, Rejected, Scores
 from pipeline.service.commit import ResumeRules, commit
 from pipeline.service.link import Connection, Link
 from pipeline.service.outputs import Outputs, OutputTopics
 from pipeline.service.partitions import Partitions
 from pipeline.service.poison import Poison
 from pipeline.service.ports import Clock, Partition, Poll, Record, Sink, Stop
-from pipeline.service.stream import Stream
+from pipeline.service.stream import Observed, Stream
 from pipeline.service.telemetry import Operation, Telemetry
 
 log = logging.getLogger("plumbline.service")
@@ -200,47 +199,33 @@ class Service:
         with self._telemetry.stage("decode"):
             decoded = stream.decoder.decode(records)
         with self._telemetry.stage("observe"):
-            scores, alerts = stream.monitor.observe(decoded.readings)
-            alerts = stream.monitor.group(alerts)
+            observed = stream.observe(records, decoded, self._partitions.quiet(brought))
         in_hand = self._clock.monotonic() - polled_at
         if in_hand > self._settings.stale_after:
             raise StalledError(f"records were in hand for {in_hand:.0f} s and may be somebody else's by now")
-        readings, rejected = decoded.readings, decoded.rejected
-        below = self._partitions.quiet(brought)
-        if below is not None:
-            aloud = readings.offset >= below[readings.partition]
-            readings, scores = readings[aloud], scores[aloud]
-            alerts = [alert for alert in alerts if alert.offset >= below[alert.partition]]
-            rejected = tuple(one for one in rejected if records[one.row].offset >= below[records[one.row].partition])
         with self._telemetry.stage("emit"):
             detector, outputs = stream.monitor.detector, self._outputs
-            outputs.alerts(sink, alerts)
-            outputs.scores(sink, detector.names, detector.clock, readings, scores)
-            letters = [(records[one.row], one) for one in rejected]
-            taken, refused = outputs.dead_letters(sink, letters)
+            outputs.alerts(sink, observed.alerts)
+            outputs.scores(sink, detector.names, detector.clock, observed.readings, observed.scores)
+            taken, refused = outputs.dead_letters(sink, observed.rejected)
         self._letters += taken
         self._telemetry.dead_letters(refused, ok=False)
-        self._count(stream, readings, scores, alerts, rejected)
-        self._counts["replayed"] += len(records) - len(readings) - len(rejected)
+        self._count(stream, observed)
         self._partitions.advance(brought)
-        self._poison[stream.topic].take(len(readings), letters)
+        fine = len(records) - observed.replayed - len(observed.rejected)
+        self._poison[stream.topic].take(fine, observed.rejected)
 
-    def _count(
-        self,
-        stream: Stream,
-        readings: Readings,
-        scores: Scores,
-        alerts: Sequence[Alert],
-        rejected: Sequence[Rejected],
-    ) -> None:
-        if len(readings):
-            self._telemetry.observed(stream.detector, readings, scores, alerts)
-        self._telemetry.rejected(stream.detector, rejected)
+    def _count(self, stream: Stream, observed: Observed) -> None:
+        if len(observed.readings):
+            self._telemetry.observed(stream.detector, observed.readings, observed.scores, observed.alerts)
+        self._telemetry.beside(stream.detector, observed.beside)
+        self._telemetry.rejected(stream.detector, [one for _, one in observed.rejected])
         self._show(stream)
-        self._counts["readings"] += len(readings)
-        self._counts["scored"] += int(np.count_nonzero(scores.scored))
-        self._counts["alerts"] += len(alerts)
-        self._counts["invalid"] += len(rejected)
+        self._counts["readings"] += len(observed.readings)
+        self._counts["scored"] += int(np.count_nonzero(observed.scores.scored))
+        self._counts["alerts"] += len(observed.alerts)
+        self._counts["invalid"] += len(observed.rejected)
+        self._counts["replayed"] += observed.replayed
 
     def _show(self, stream: Stream) -> None:
         """What the monitor holds now."""
@@ -251,6 +236,7 @@ class Service:
             monitor.open_incidents(),
             monitor.open_quiet(),
             monitor.tally().held_back,
+            monitor.waiting(),
         )
 
     def _hold_back(self, connection: Connection) -> None:

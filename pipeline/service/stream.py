@@ -1,11 +1,27 @@
-"""A topic with the detector that scores it, and a partition of it that is ours."""
+"""A topic with the detector that scores it, what its records come to, and a partition of it that is ours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.ports import Decoder, Restoring, TopicLog
+from pipeline.records import Alert, Decoded, Ints, Outcome, Readings, Rejected, Scores
+from pipeline.service.ports import Decoder, Record, Restoring, TopicLog
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What records came to, and is to be put out and counted."""
+
+    readings: Readings
+    scores: Scores  # of these readings
+    alerts: list[Alert]
+    rejected: list[tuple[Record, Rejected]]
+    beside: Ints  # (O,) by Outcome: records that are no reading by themselves and not rejected
+    replayed: int  # records that were observed in silence: what they came to was put out before
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +32,26 @@ class Stream:
     topic: str
     decoder: Decoder
     monitor: Monitor
+
+    def observe(self, records: Sequence[Record], decoded: Decoded, below: Ints | None) -> Observed:
+        """Take records and what they were decoded to; nothing is told of those below an offset by partition number."""
+        readings, settled = self.monitor.assemble(decoded.readings)
+        scores, alerts = self.monitor.observe(readings)
+        alerts = self.monitor.group(alerts)
+        rejected = [(records[one.row], one) for one in decoded.rejected]
+        ignored = [records[row] for row in decoded.ignored]
+        outcomes, replayed = settled.outcome, 0
+        if below is not None:
+            aloud = readings.offset >= below[readings.partition]
+            readings, scores = readings[aloud], scores[aloud]
+            alerts = [alert for alert in alerts if alert.offset >= below[alert.partition]]
+            rejected = [(record, one) for record, one in rejected if record.offset >= below[record.partition]]
+            ignored = [record for record in ignored if record.offset >= below[record.partition]]
+            outcomes = outcomes[settled.offset >= below[settled.partition]]
+            replayed = sum(record.offset < below[record.partition] for record in records)
+        beside = np.bincount(outcomes, minlength=len(Outcome)).astype(np.int64)
+        beside[Outcome.IGNORED] += len(ignored)
+        return Observed(readings, scores, alerts, rejected, beside, replayed)
 
 
 @dataclass(slots=True)

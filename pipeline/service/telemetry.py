@@ -30,7 +30,19 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pipeline.records import Alert, Event, Floats, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
+from pipeline.records import (
+    Alert,
+    Event,
+    Floats,
+    Ints,
+    Outcome,
+    QuietKind,
+    Readings,
+    Reason,
+    Rejected,
+    Scores,
+    Severity,
+)
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
@@ -122,6 +134,7 @@ class Telemetry:
             "open_quiet_incidents", "Of these the ones that are open.", detector=each, kind=get_args(QuietKind)
         )
         self._held = self._gauges("series", "Series of which a slot is held.", detector=each)
+        self._waiting = self._gauges("waiting_readings", "Readings that wait for others before them.", detector=each)
 
     def _count_work(self) -> None:
         stages = Histogram(
@@ -205,6 +218,14 @@ class Telemetry:
         self._watched[detector].observed(readings, scores)
         self.health.commit_due()
 
+    def beside(self, detector: str, counts: Ints) -> None:
+        """So many records by `Outcome`, (O,), were no readings by themselves: joined to others, too late, ignored."""
+        for outcome, count in zip(OUTCOMES, counts.tolist(), strict=True):
+            if count:
+                self._readings[detector, outcome].inc(count)
+        if counts.any():
+            self.health.commit_due()
+
     def rejected(self, detector: str, rejected: Sequence[Rejected]) -> None:
         """Records of a detector's topic were no readings."""
         for one in rejected:
@@ -224,9 +245,14 @@ class Telemetry:
         open_incidents: Mapping[Severity, int],
         open_quiet: Mapping[QuietKind, int],
         held_back: Mapping[str, int],
+        waiting: int = 0,
     ) -> None:
-        """What a monitor holds: so many slots, their open incidents, and what its rules held back since the start."""
+        """What a monitor holds: so many slots, their open incidents, and what its rules held back since the start.
+
+        And how many readings wait for others.
+        """
         self._held[(detector,)].set(series)
+        self._waiting[(detector,)].set(waiting)
         for severity, count in open_incidents.items():
             self._open[detector, severity].set(count)
         for kind, quiet in open_quiet.items():

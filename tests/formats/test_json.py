@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.formats.json import JsonDecoder, JsonEncoder
-from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
-from pipeline.records import Readings, Reason
+from pipeline.formats.json import JsonDecoder
+from pipeline.formats.json_encoder import JsonEncoder
+from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
+from pipeline.monitor.assembly import Assembly
+from pipeline.records import Readings, Reason, join
 
 PUMPS = InputMapping(series=SeriesMapping(field="pump"), time=TimeMapping("ts"), channels={"temp": "t"})
 NOON = 1_387_214_700_000_000  # 2013-12-16T17:25:00Z
@@ -178,6 +180,69 @@ def test_a_long_record_is_one_reading_of_its_sensor():
 
     assert decoded.readings.names == ["t1"]
     assert decoded.readings.at.tolist() == [NOON]
+
+
+JOINED = InputMapping(
+    shape="long",
+    series=SeriesMapping(field="sensor"),
+    time=TimeMapping("ts", "ms"),
+    channels={"temp": "t"},
+    join=JoinMapping(SeriesMapping(field="machine"), "v"),
+)
+
+
+def single(**fields):
+    return Arrived(json.dumps({"machine": "pump-7", "sensor": "t", "ts": 1387214700000, "v": 2} | fields).encode())
+
+
+def test_a_record_that_is_to_be_joined_has_its_value_in_the_channel_of_its_sensor():
+    decoded = decode(single(), single(sensor="flow", v=3.5), single(v=None), mapping=JOINED)
+
+    assert decoded.readings.names == ["pump-7"]
+    assert decoded.readings.at.tolist() == [NOON] * 3
+    assert decoded.readings.missing.tolist() == [[False, True], [True, False], [True, True]]
+    assert decoded.readings.values[~decoded.readings.missing].tolist() == [2.0, 3.5]
+
+
+def test_a_record_of_a_sensor_that_is_no_channel_is_ignored_whatever_its_value():
+    decoded = decode(single(sensor="door", v="open"), single(), single(sensor="temp"), mapping=JOINED)
+
+    assert decoded.ignored == (0, 2)
+    assert decoded.rows.tolist() == [1]
+    assert decoded.rejected == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (single(v="3"), (Reason.TYPE, "temp is '3' instead of a number")),
+        (single(v=True), (Reason.TYPE, "temp is true instead of a number")),
+        (single(v=10**400), (Reason.NOT_FINITE, "temp is a whole number beyond any float")),
+        (single(sensor=None), (Reason.FIELD, "sensor, which names the series, is null")),
+        (single(machine=1.5), (Reason.TYPE, "machine, which names the series, is 1.5 instead of text")),
+        (Arrived(b'{"machine": "a", "sensor": "t", "ts": 1}'), (Reason.FIELD, "there is no field v")),
+    ],
+)
+def test_a_record_that_is_to_be_joined_is_refused_with_its_reason(record, why):
+    assert reason(record, JOINED) == why
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(-1, 1), st.floats(-1, 1)), max_size=8, unique_by=lambda r: r[0]))
+def test_what_is_encoded_as_records_of_single_sensors_is_joined_to_the_same_readings(rows):
+    rows = [("pump-7", 1000 * minute, (one, None if minute % 3 else other)) for minute, one, other in sorted(rows)]
+    readings = readings_of(rows)
+    records = JsonEncoder(JOINED, ("temp", "flow")).encode(readings)
+    arrived = [Arrived(value, key, offset=offset) for offset, (key, value) in enumerate(records)]
+    decoded = decode(*arrived, mapping=JOINED)
+    assembly = Assembly(2, 10**9, joins=True)
+    released, _ = assembly.take(decoded.readings)
+    found = join([released, assembly.flush(decoded.readings.names)])
+
+    assert {key for key, _ in records} <= {b"pump-7"}
+    assert len(records) == (~readings.missing).sum()
+    assert found.at.tolist() == readings.at.tolist()
+    assert found.missing.tolist() == readings.missing.tolist()
+    assert _bits(found.values[~found.missing]) == _bits(readings.values[~readings.missing])
 
 
 def test_times_without_an_offset_are_read_in_the_zone_of_the_mapping():

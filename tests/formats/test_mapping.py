@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.formats.mapping import InputMapping, Part, SeriesMapping, TimeMapping, pattern_of
+from pipeline.formats.mapping import InputMapping, JoinMapping, Part, SeriesMapping, TimeMapping, pattern_of
 
 
 def test_a_series_is_named_by_the_key_or_else_the_topic_unless_the_mapping_says_more():
@@ -28,6 +28,12 @@ def test_a_name_is_matched_against_its_template():
     assert pattern.fullmatch("north") is None
 
 
+def joined(by=None, value="value", channels=None):
+    """Records of single sensors."""
+    join = JoinMapping(by or SeriesMapping(field="machine"), value)
+    return InputMapping(shape="long", series=SeriesMapping(field="sensor"), join=join, channels=channels or {})
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -46,6 +52,18 @@ def test_a_name_is_matched_against_its_template():
         (lambda: InputMapping(channels={"a": "timestamp"}), "fields 'timestamp' and 'timestamp' collide"),
         (lambda: InputMapping(channels={"a": "x"}).paths(["b"]), "'a', which the detector does not have: b"),
         (lambda: InputMapping(shape="long").paths(["a", "b"]), "shape is long, which has one channel; here are 2"),
+        (lambda: InputMapping(join=JoinMapping()), "join is given, and shape is wide: long is needed"),
+        (lambda: joined(value="timestamp"), "fields 'timestamp' and 'timestamp' collide"),
+        (lambda: joined(by=SeriesMapping(field="value")), "fields 'value' and 'value' collide"),
+        (lambda: joined(channels={"a": "x", "b": "x"}), "two channels are of sensor 'x'"),
+        (lambda: joined(channels={"a": "b"}).paths(["a", "b"]), "two channels are of sensor 'b'"),
+        (lambda: joined(value="a..b"), "field is 'a..b'"),
+        (lambda: InputMapping(lateness_seconds=-1), "lateness_seconds is -1: 0 to 86400 is needed"),
+        (lambda: InputMapping(lateness_seconds=1e9), "lateness_seconds is 1e\\+09: 0 to 86400"),
+        (
+            lambda: InputMapping(lateness_seconds=5, time=TimeMapping(unit="index")),
+            "lateness_seconds is 5, and times are sample numbers",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_be_meant_is_refused(wrong, message):

@@ -176,3 +176,32 @@ def test_a_dry_run_leaves_the_broker_as_it_was(live, backtest, later):
     assert live.read("alerts") == live.read("scores") == []
     assert committed == [None, None]
     assert not (live.folder / "state").exists()
+
+
+def test_records_of_single_sensors_are_scored_as_their_capture_is_over_a_kill(live, bundle, later, tmp_path):
+    """Joined live, what waits carried over a restart, and joined by `capture` and replayed: the same scores."""
+    joined = "shape: long, series: {field: sensor}, join: {by: series, lateness_seconds: 180}"
+    live.change("series: {field: series}", joined)
+    for rows, number in ((later[:703], signal.SIGKILL), (later[703:], signal.SIGTERM)):
+        live.publish(rows)
+        live.start()
+        live.wait_for("partition assigned")
+        captured = tmp_path / "captured.parquet"
+        assert main(["capture", str(live.config), "--out", str(captured)]) == 0
+        readings = len(pd.read_parquet(captured))
+        live.read_until("scores", lambda found, most=readings: len({about(row) for row in found}) >= most - 3)
+        live.stop(number)
+    told = ["--test", str(captured), "--out", str(tmp_path / "out")]
+    assert main(["backtest", str(live.config), "--bundle", str(bundle), *told]) == 0
+    scores, events = {}, {}
+    for row in live.read("scores"):
+        scores.setdefault(about(row), row)
+    for alert in live.read("alerts"):
+        events.setdefault((alert["id"], alert["event"]), alert)
+    replayed = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    alerts = [json.loads(line) for line in (tmp_path / "out" / "alerts.jsonl").read_text().splitlines()]
+
+    assert events
+    assert len(replayed) == len(later) - 3  # but the late one, the one that came twice, and the one without a value
+    assert_same((replayed, alerts), list(scores.values()), list(events.values()))
+    assert live.read("dead") == []

@@ -9,6 +9,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from pipeline.bundle import save
+from pipeline.cli.configuration import assembly_of
 from pipeline.detector.calibration import calibrate
 from pipeline.detector.detector import Channel, Detector
 from pipeline.detector.engine import Engine, Layer
@@ -16,7 +17,7 @@ from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.views import spans_of
 from pipeline.formats import times
 from pipeline.formats.json import JsonDecoder
-from pipeline.formats.mapping import InputMapping, SeriesMapping
+from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Readings
@@ -126,9 +127,23 @@ def publish(world, values, series="pump", topic="readings", partition=0, start=0
 MAPPING = InputMapping(series=SeriesMapping(key=True), time=replace(InputMapping().time, field="ts"))
 
 
-def stream_of(detector, name="pumps", topic="readings"):
+JOINED = replace(
+    MAPPING,
+    shape="long",
+    series=SeriesMapping(field="sensor"),
+    join=JoinMapping(SeriesMapping(key=True)),
+    lateness_seconds=3 * STEP / 1_000_000,
+)
+
+
+def monitor_of(detector, mapping=MAPPING, name="pumps"):
+    """A monitor that has seen nothing, of such records."""
+    return Monitor(detector, POLICY, name=name, assembly=assembly_of(mapping, detector.names))
+
+
+def stream_of(detector, name="pumps", topic="readings", mapping=MAPPING):
     """A topic with a monitor that has seen nothing."""
-    return Stream(name, topic, JsonDecoder(MAPPING, detector.names), Monitor(detector, POLICY, name=name))
+    return Stream(name, topic, JsonDecoder(mapping, detector.names), monitor_of(detector, mapping, name))
 
 
 class Bench:

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 
 from pipeline.exceptions import LogChangedError
+from pipeline.formats import times
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
 from pipeline.service.commit import ResumeRules
 from pipeline.service.ports import Partition
 from tests.service.memory import PowerCutError, World
 from tests.service.small import (
+    BEGIN,
+    CHANNELS,
+    JOINED,
     POLICY,
+    STEP,
     Bench,
     alerts_in,
     calm_values,
@@ -272,6 +277,43 @@ def test_every_record_has_one_counted_outcome(world, detector):
     assert counted["INVALID"] == 1
     assert sum(counted.values()) == 3 * ROWS + 5
     assert bench.registry.get_sample_value("plumbline_dead_letters_total", {"result": "ok"}) == 1
+
+
+def test_every_record_of_a_single_sensor_has_one_counted_outcome_or_waits(detector):
+    world = World()
+
+    def tell(minute, sensor, value):
+        fields = {"ts": times.iso(BEGIN + STEP * minute), "sensor": sensor, "value": value}
+        world.publish("readings", 0, b"pump-0", json.dumps(fields).encode())
+
+    for minute in range(20):
+        for sensor in (*CHANNELS, "door"):
+            tell(minute, sensor, 1.0)
+    tell(30, CHANNELS[0], 1.0)  # waits for the other one
+    tell(30, CHANNELS[0], 2.0)
+    tell(31, CHANNELS[1], None)
+    tell(3, CHANNELS[1], 2.0)
+    tell(2, CHANNELS[1], 2.0)
+    world.publish("readings", 0, b"pump-0", b"[]")
+    bench = Bench(world, detector, streams=[stream_of(detector, mapping=JOINED)])
+    bench.run()
+    counted = {
+        name: bench.registry.get_sample_value(
+            "plumbline_readings_total", {"detector": "pumps", "outcome": name.lower()}
+        )
+        for name in Outcome.__members__
+    }
+
+    assert counted.pop("SCORED") + counted.pop("WARMING") == 20
+    assert counted == {
+        "JOINED": 20,
+        "IGNORED": 20,
+        "DUPLICATE": 1,
+        "MISSING": 1,
+        "LATE": 2,
+        "INVALID": 1,
+    }
+    assert bench.registry.get_sample_value("plumbline_waiting_readings", {"detector": "pumps"}) == 1
 
 
 def test_a_dry_run_shows_and_sends_saves_and_commits_nothing(world, detector):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
-from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
+from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.labels import LabelRule
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
 from pipeline.settings import (
@@ -78,6 +78,37 @@ def test_every_section_becomes_the_dataclass_of_its_part():
     assert settings.outputs == OutputSettings("a", "s", None)
     assert settings.state == StateSettings(Path("/etc/plumbline/state"), None, 5.0)
     assert settings.telemetry == TelemetrySettings(("0.0.0.0", 80), 3, "pump*")
+
+
+@pytest.mark.parametrize("by", ["machine", "{field: machine}"])
+def test_records_of_single_sensors_are_joined_by_what_names_their_machine(by):
+    text = f"{{topic: t, shape: long, series: {{field: sensor}}, join: {{by: {by}, lateness_seconds: 2.5}}}}"
+    mapping = parse_settings(f"detectors: {{pumps: {{input: {text}}}}}", FILE).detector().input
+
+    assert mapping.join == JoinMapping(SeriesMapping(field="machine"), "value")
+    assert mapping.lateness == 2_500_000
+
+
+def test_readings_wait_for_others_only_where_it_is_asked_for():
+    text = "detectors: {a: {input: {topic: t, lateness_seconds: 3}}, b: {input: {topic: u}}}"
+    detectors = parse_settings(text, FILE).detectors
+
+    assert [one.input.lateness for one in detectors.values()] == [3_000_000, 0]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("join: {by: machine}", "join is given, and shape is wide: long is needed, records of single sensors"),
+        ("shape: long, join: {}", "detectors.a.input.join.by: missing"),
+        ("shape: long, join: {by: m}, lateness_seconds: 3", "lateness_seconds stands in join already"),
+        ("shape: long, join: {by: m, lateness_seconds: -1}", "detectors.a.input.join.lateness_seconds"),
+        ("shape: long, join: {by: m, lateness: 1}", "did you mean lateness_seconds?"),
+        ("shape: long, join: {by: {feld: m}}", "did you mean field?"),
+    ],
+)
+def test_a_join_that_cannot_be_meant_is_refused(written, message):
+    assert message in refusal(f"detectors: {{a: {{input: {{topic: t, {written}}}}}}}")
 
 
 def test_all_but_the_name_of_a_detector_can_be_left_out():

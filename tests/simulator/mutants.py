@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.exceptions import AbandonedError, BrokerError
+from pipeline.monitor.assembly import Assembly
 from pipeline.service import commit as commits
 from pipeline.service import service
 from pipeline.service.changelog import Changelog
@@ -133,6 +134,22 @@ def offsets_committed_while_catching_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Held, "live", property(lambda self: self.restoring is None))
 
 
+def what_waits_left_out(patch: pytest.MonkeyPatch) -> None:
+    """The state holds nothing of the records that wait for others."""
+    patch.setattr(Assembly, "pack", lambda *_: b"")
+
+
+def released_readings_with_an_earlier_offset(patch: pytest.MonkeyPatch) -> None:
+    """A reading is said to stand a record before the one that released it."""
+    take = Assembly.take
+
+    def earlier(self, readings):
+        released, settled = take(self, readings)
+        return replace(released, offset=released.offset - 1), settled
+
+    patch.setattr(Assembly, "take", earlier)
+
+
 MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_before_outputs, "folder"),
     (offsets_before_outputs, "changelog"),
@@ -145,4 +162,7 @@ MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_outside_of_the_transaction, "exactly_once"),
     (changed_slots_left_out, "changelog"),
     (offsets_committed_while_catching_up, "folder"),
+    (what_waits_left_out, "folder"),
+    (what_waits_left_out, "exactly_once"),
+    (released_readings_with_an_earlier_offset, "exactly_once"),
 ]

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, PlumblineError
+from pipeline.formats.mapping import InputMapping
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.health import Deadlines
@@ -41,8 +42,11 @@ class KilledError(BaseException):
 class Process:
     """A service with its name, which is its disk and its transactional id too."""
 
-    def __init__(self, cluster: Cluster, detector: Detector, name: str, keeping: Keeping, batch: int) -> None:
+    def __init__(
+        self, cluster: Cluster, detector: Detector, name: str, keeping: Keeping, mapping: InputMapping, batch: int
+    ) -> None:
         self.cluster, self.detector, self.name, self.keeping, self.batch = cluster, detector, name, keeping, batch
+        self.mapping = mapping
         self.service: Service | None = None
         self.dies_in: int | None = None  # steps
         self.held_up_in: int | None = None  # steps
@@ -73,7 +77,7 @@ class Process:
 
     def begin(self) -> None:
         """Start anew, with nothing in memory."""
-        stream, clock = stream_of(self.detector), SimulatedClock(self.cluster)
+        stream, clock = stream_of(self.detector, mapping=self.mapping), SimulatedClock(self.cluster)
         served = Served(stream.detector, stream.topic, self.detector.digest, self.detector.names, 0.01)
         telemetry = Telemetry(
             CollectorRegistry(), clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()

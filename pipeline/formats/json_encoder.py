@@ -1,0 +1,93 @@
+"""Readings to records of JSON: the reverse of the decoder, for `publish`.
+
+Numbers are written so that they read back equal, and a missing value as null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from pipeline.formats import times
+from pipeline.formats.mapping import InputMapping, Part, Path, path_of, pattern_of
+from pipeline.records import Readings
+
+
+class JsonEncoder:
+    """The reverse: readings to the key and value of records which the decoder of the same mapping reads back equal."""
+
+    def __init__(self, mapping: InputMapping, channels: Sequence[str]) -> None:
+        self._paths = mapping.paths(channels)
+        self._time_path = path_of(mapping.time.field)
+        self._unit: times.Unit = mapping.time.unit
+        self._series = _Names(mapping.series.parts() if mapping.join is None else mapping.join.by.parts())
+        self._sensors: list[_Named] | None = None
+        if mapping.join is not None:
+            sensors = _Names(mapping.series.parts())
+            self._sensors = [sensors.named(sensor) for sensor in mapping.sensors(channels)]
+        self._json = msgspec.json.Encoder()
+
+    def encode(self, readings: Readings) -> list[tuple[bytes, bytes]]:
+        """Key and value of a record for each reading, in order; the key keeps a series in one partition.
+
+        Where records are joined, there is one for each channel that is not missing.
+        """
+        names = {code: self._series.named(readings.names[code]) for code in np.unique(readings.series).tolist()}
+        values = np.where(readings.missing, np.nan, readings.values).tolist()  # msgspec writes NaN as null
+        records = []
+        for code, at, row in zip(readings.series.tolist(), readings.at.tolist(), values, strict=True):
+            moment = times.iso(at) if self._unit == "iso8601" else times.to_number(at, self._unit)
+            if self._sensors is None:
+                records.append(self._record([names[code]], moment, zip(self._paths, row, strict=True)))
+                continue
+            for sensor, path, value in zip(self._sensors, self._paths, row, strict=True):
+                if not math.isnan(value):
+                    records.append(self._record([names[code], sensor], moment, [(path, value)]))
+        return records
+
+    def _record(
+        self, names: Sequence[_Named], moment: str | float, values: Iterable[tuple[Path, float]]
+    ) -> tuple[bytes, bytes]:
+        document: dict[str, Any] = {}
+        for named in names:
+            for path, text in named.fields:
+                _put(document, path, text)
+        _put(document, self._time_path, moment)
+        for path, value in values:
+            _put(document, path, value)
+        key = next((named.key for named in names if named.key is not None), names[0].name)
+        return key.encode(), self._json.encode(document)
+
+
+class _Named(NamedTuple):
+    """What a record needs to have so that a name is found in it."""
+
+    name: str
+    key: str | None  # None: any
+    fields: list[tuple[Path, str]]
+
+
+class _Names:
+    """Names of series or sensors, taken apart again."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._variable = [part for part in parts if part.kind != "text"]
+        self._pattern = pattern_of(parts)
+
+    def named(self, name: str) -> _Named:
+        matched = self._pattern.fullmatch(name)
+        if matched is None:
+            raise ValueError(f"series {name!r} does not fit the template of the input's series: mend one of them")
+        pieces = list(zip(self._variable, matched.groups(), strict=True))
+        key = next((text for part, text in pieces if part.kind in ("key", "key_or_topic")), None)
+        return _Named(name, key, [(part.path, text) for part, text in pieces if part.kind == "field"])
+
+
+def _put(document: dict[str, Any], path: Path, value: Any) -> None:
+    for key in path[:-1]:
+        document = document.setdefault(key, {})
+    document[path[-1]] = value
