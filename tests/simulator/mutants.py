@@ -133,6 +133,33 @@ def offsets_committed_while_catching_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Held, "live", property(lambda self: self.restoring is None))
 
 
+def taken_over_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A new configuration does not wait for a commit."""
+    look = service.Service._look_for_changes
+
+    def hasty(self):
+        look(self)
+        if self._staged is not None:
+            self._take_over(self._staged)
+
+    patch.setattr(service.Service, "_look_for_changes", hasty)
+
+
+def read_on_after_a_reload(patch: pytest.MonkeyPatch) -> None:
+    """A partition goes on under the new configuration where it was, without its past."""
+    take_over = service.Service._take_over
+
+    def forgetful(self, staged):
+        at = {partition: one.next for partition, one in self._partitions.held.items() if one.live}
+        take_over(self, staged)
+        for partition, one in self._partitions.held.items():
+            if partition in at and one.restoring is not None:
+                one.restoring, one.next = None, at[partition]
+                self._link.connection.source.resume([partition])
+
+    patch.setattr(service.Service, "_take_over", forgetful)
+
+
 MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_before_outputs, "folder"),
     (offsets_before_outputs, "changelog"),
@@ -145,4 +172,6 @@ MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_outside_of_the_transaction, "exactly_once"),
     (changed_slots_left_out, "changelog"),
     (offsets_committed_while_catching_up, "folder"),
+    (taken_over_at_once, "exactly_once"),
+    (read_on_after_a_reload, "folder"),
 ]
