@@ -309,19 +309,27 @@ def process() -> list[Any]:
             "Processor cores in use. Healthy: below 1 for each process, as one thread does the work.",
             "short",
             (f"sum by (instance) (rate(process_cpu_seconds_total{{{ALL}}}[$__rate_interval]))", "{{instance}}"),
-        ),
+        ).span(6),
         curves(
             "Memory",
             "Memory in use. Healthy: level; it grows with the number of series and then stays.",
             "bytes",
             (f"sum by (instance) (process_resident_memory_bytes{{{ALL}}})", "{{instance}}"),
-        ),
+        ).span(6),
         curves(
             "Series remembered",
             "Series that are remembered. Healthy: as many as there are sensors; a steady rise is a name with no bound.",
             "short",
             (f"sum by (detector) (plumbline_series{{{ALL}}})", "{{detector}}"),
-        ),
+        ).span(6),
+        curves(
+            "Reloads",
+            "New configurations since each process started, and those that go on with an older one now. Healthy: no "
+            "`error`, and `refused` at 0.",
+            "short",
+            (f"sum by (result) (plumbline_model_reloads_total{{{ALL}}})", "{{result}}"),
+            (f"sum(1 - plumbline_config_last_reload_successful{{{ALL}}})", "refused"),
+        ).span(6),
         facts(
             "Detectors",
             "The detectors that are served. Healthy: one line a detector; two digests are a rollout under way.",
@@ -353,6 +361,8 @@ def build() -> dict[str, Any]:
     board.annotation(mark("Alerts of the service", fires, ORANGE, "{{alertname}}", "{{severity}} {{instance}}"))
     in_incident = f"plumbline_series_alert{{{SERIES}}} == 1"
     board.annotation(mark("Incidents of the series", in_incident, RED, "{{series}}", "in an incident"))
+    taken_over = f'changes(plumbline_model_reloads_total{{{ALL}, result="ok"}}[$__rate_interval]) > 0'
+    board.annotation(mark("Reloads", taken_over, BLUE, "reloaded", "{{instance}}"))
     rows = {
         "Now": now(),
         "The sensor": sensor(),

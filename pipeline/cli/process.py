@@ -71,6 +71,31 @@ class Signals:
         self._asked, self._first = True, time.monotonic()
 
 
+class Hangup:
+    """SIGHUP: a request to read the configuration again; it does not end a wait."""
+
+    def __init__(self) -> None:
+        self._came = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGHUP, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGHUP, self._before)
+
+    def came(self) -> bool:
+        """Whether a signal came since this was last asked."""
+        came, self._came = self._came, False
+        return came
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        self._came = True
+
+
 class Facts(logging.Formatter):
     """A line for an event: time, level, what happened, and its facts as key=value."""
 

@@ -132,9 +132,7 @@ class InputMapping:
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes is {self.max_bytes}: at least 1 is needed")
         if self.join is not None and self.shape != "long":
-            raise ValueError(
-                f"join is given, and shape is {self.shape}: long is needed, records of single sensors"
-            )
+            raise ValueError(f"join is given, and shape is {self.shape}: long is needed, records of single sensors")
         if not 0 <= self.lateness_seconds <= LONGEST_LATENESS:
             raise ValueError(f"lateness_seconds is {self.lateness_seconds:g}: 0 to {LONGEST_LATENESS} is needed")
         if self.lateness_seconds and self.time.clock != "time":

@@ -12,30 +12,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.detector.calibration import common
 from pipeline.detector.detector import Detector
-from pipeline.detector.fusion import fuse, heard, levels, opinions
-from pipeline.detector.scaling import unscale
-from pipeline.detector.views import errors_of, prediction_error
 from pipeline.exceptions import SettingsError
 from pipeline.monitor.assembly import Assembly, Settled, nothing_settled
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.groups import Groups, in_time
-from pipeline.monitor.incidents import TAKEN, Judged, none_open
+from pipeline.monitor.incidents import TAKEN, none_open
 from pipeline.monitor.judge import Judge
 from pipeline.monitor.labels import Labelling
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.quiet import QuietEvents
+from pipeline.monitor.scorer import Scorer
 from pipeline.monitor.slots import Slots, nothing
-from pipeline.monitor.smoothing import beyond_habit, smooth, span_of
+from pipeline.monitor.smoothing import span_of
 from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
-from pipeline.monitor.tracker import Tracked, Tracker
-from pipeline.records import Alert, Flags, Floats, Ints, Outcome, QuietKind, Readings, Scores, Severity
-
-SPIKE = 10  # times the smoothed error
+from pipeline.monitor.tracker import Tracker
+from pipeline.records import Alert, Flags, Ints, QuietKind, Readings, Scores, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +77,7 @@ class Monitor:
         self._slots = Slots(detector, aside=[columns for three in asides for columns in three])
         self._tracks, self._marks, self._table = self._slots.tracks, self._slots.marks, self._slots.table
         self._tracker = Tracker(detector, self._tracks)
+        self._scorer = Scorer(detector, self._tracks, self._marks)
         own = (self._slots.bars, self._slots.open, self._slots.spent)
         self._judge = Judge(detector, self.policy, *own, name)
         self._aside = [Judge(detector, other, *three, name) for other, three in zip(what_if, asides, strict=True)]
@@ -134,7 +130,7 @@ class Monitor:
         slots = self._slots_of(readings)
         rounds = rounds_of(slots)
         tracked = self._tracker.advance(readings, slots, rounds)
-        judged, parts = self._score(readings, tracked, slots, rounds)
+        judged, parts = self._scorer.score(readings, tracked, slots, rounds)
         steps, regular = self._tracks.step[slots], self._tracks.regular[slots]
         scores, said, bar, target = self._judge.judge(judged, slots, steps, regular)
         for judge, (other, events) in zip(self._aside, self._aside_events, strict=True):
@@ -154,77 +150,6 @@ class Monitor:
         one after the other gives them in the order of time, `groups.in_time`.
         """
         return list(alerts) if self._groups is None else self._groups.follow(alerts)
-
-    def _score(self, readings: Readings, tracked: Tracked, slots: Ints, rounds: list[Ints]) -> tuple[Judged, Parts]:
-        """Forecasts to errors, levels and decades of rarity."""
-        detector, own = self.detector, self._marks.calibration[slots]
-        known = tracked.forecast_known
-        residual = np.where(tracked.there & known[:, None], tracked.z - tracked.forecast, 0.0)
-        channel_scale = common(detector.channel_scales, detector.regionals, own, tracked.region)
-        error = prediction_error(residual, tracked.there, channel_scale)
-        errors = errors_of(detector.owners, error, tracked.further)
-        smoothed, high = smooth(errors, tracked, slots, rounds, self._tracks), detector.highs[own]
-        softened = levels(smoothed, high)
-        opinion = opinions(softened, detector.owners)
-        if detector.many:
-            whole, opinion = opinion, beyond_habit(opinion, tracked, slots, rounds, self._tracks)
-            softened = softened * heard(opinion, whole)[:, detector.owners]
-        fused = fuse(opinion)
-        scored = tracked.outcome == Outcome.SCORED
-        heaviest = np.argmax(softened * detector.weights, axis=1)
-        band = detector.bands[own]  # (N, 2, C)
-        shown = (known & scored)[:, None]
-        nothing, zeros = np.zeros(len(readings), bool), np.zeros(len(readings))
-        judged = Judged(
-            readings=readings,
-            scores=Scores(
-                outcome=tracked.outcome,
-                score=np.where(scored, detector.rarity(fused, own), 0.0),
-                bar=zeros,
-                exceeds=nothing,
-                alert=nothing,
-                expected=np.where(shown, unscale(tracked.forecast, tracked.mean, tracked.spread), 0.0),
-                lower=np.where(shown, unscale(tracked.forecast + band[:, 0], tracked.mean, tracked.spread), 0.0),
-                upper=np.where(shown, unscale(tracked.forecast + band[:, 1], tracked.mean, tracked.spread), 0.0),
-                fused=np.where(scored, fused, 0.0),
-            ),
-            reset=tracked.reset,
-            known=known & scored,
-            share=shares(residual**2 / channel_scale, tracked.there),
-            span=self._spans(slots, errors, smoothed, heaviest),
-            target=zeros,
-            calibration=own,
-        )
-        parts = Parts(
-            known=known,
-            reset=tracked.reset,
-            imputed=tracked.imputed,
-            residual=residual,
-            spread=tracked.spread,
-            channel_scale=channel_scale,
-            share=judged.share,
-            errors=errors,
-            smoothed=smoothed,
-            high=high,
-            softened=softened,
-            weights=detector.weights,
-            fused=fused,
-            calibration=own,
-            bar=zeros,
-            target=zeros,
-        )
-        return judged, parts
-
-    def _spans(self, slots: Ints, errors: Floats, smoothed: Floats, heaviest: Ints) -> Ints:
-        """How many readings the deviation at each of N readings is about, (N,): those of the level that weighs most.
-
-        One, where the reading alone makes half of the prediction's slowest smoothed error, or errs ten times as much:
-        all views see a spike.
-        """
-        slowest, alpha = self.detector.slowest, self._tracks.alpha
-        alone = errors[:, slowest] * np.maximum(2 * alpha[slots, slowest], 1 / SPIKE) >= smoothed[:, slowest]
-        about = np.maximum(span_of(alpha[slots, heaviest]), self.detector.lengths[heaviest])
-        return np.where(alone & (smoothed[:, slowest] > 0), 1, about)
 
     def tally(self) -> Tally:
         """What was counted under the policy."""
@@ -384,14 +309,6 @@ class Monitor:
 def groups_of(detector: Detector, policy: Policy) -> Groups | None:
     """The groups of a policy, none of them open; None where each series is told by itself."""
     return None if policy.grouping is None else Groups(detector, policy.grouping, Labelling(policy.labels))
-
-
-def shares(weighted: Floats, there: Flags) -> Floats:
-    """Each channel's share in the sum of a row (N, C); alike over the channels that are there where the sum is 0."""
-    weighted = np.where(there, weighted, 0.0)
-    total = weighted.sum(axis=1, keepdims=True)
-    even = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
-    return np.where(total > 0, weighted / np.where(total > 0, total, 1.0), even)
 
 
 def check_channels(policy: Policy, detector: Detector) -> None:

@@ -30,6 +30,10 @@ class Link:
         self._connect = connect
         self._longest_pause = longest_pause
 
+    def by(self, connect: Callable[[], Connection]) -> None:
+        """Connect in another way the next time."""
+        self._connect = connect
+
     def make(self) -> Connection:
         """Connect; BrokerError when that is not possible, and the next pause is twice as long."""
         try:

@@ -2,17 +2,15 @@
 
 What goes wrong with the broker ends in one of two ways. What may pass by itself is tried again while polling goes on.
 What may not, ends the connection: everything in memory is dropped, a new connection is made, and each partition
-resumes from its saved state as after a restart. So there is one way of recovering, and every restart tests it.
+resumes from its saved state as after a restart. So there is one way of recovering, and every restart tests it. A new
+configuration goes the same way: what stands is committed, and each partition resumes under the new one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import replace
 
 from pipeline.exceptions import (
     AbandonedError,
@@ -21,39 +19,20 @@ from pipeline.exceptions import (
     OffsetLostError,
     PlumblineError,
     PoisonedError,
-    StalledError,
     StateError,
 )
-from pipeline.service.commit import ResumeRules, commit
+from pipeline.service.commit import commit
 from pipeline.service.link import Connection, Link
-from pipeline.service.outputs import Outputs, OutputTopics
+from pipeline.service.outputs import OutputTopics
 from pipeline.service.partitions import Partitions
-from pipeline.service.poison import Poison
-from pipeline.service.ports import Clock, Partition, Poll, Record, Sink, Stop
-from pipeline.service.stream import Observed, Stream
+from pipeline.service.ports import Clock, Partition, Poll, Stop
+from pipeline.service.reload import Changes, Staged, Unchanging, preview
+from pipeline.service.scoring import Scoring
+from pipeline.service.service_settings import ServiceSettings
+from pipeline.service.stream import Stream
 from pipeline.service.telemetry import Operation, Telemetry
 
 log = logging.getLogger("plumbline.service")
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """How often, how long and how much; times in seconds."""
-
-    commit_every: float = 30.0
-    save_every: float = 0.0  # the state, at the first commit after so long
-    poll_for: float = 0.5
-    flush_for: float = 4.0
-    retry_after: float = 5.0  # a commit that failed
-    last_retry_within: float = 2.0  # of the stop: the group may just be rebalancing
-    reconnect_after: float = 60.0  # of commits that failed
-    longest_pause: float = 30.0  # between attempts to connect
-    stale_after: float = 30.0  # records in hand for longer may be somebody else's: a group waits 45 s for a member
-    in_flight: int = 20_000  # messages under way above which nothing more is read
-    dead_letter_limit: float = 1.0  # share of records that are no readings, above which, for long, the service ends
-    dry_run: bool = False  # show alerts; send, save and commit nothing
-    restore_for: float = 0.5  # of each turn, while states are on their way back
-    resume: ResumeRules = field(default_factory=ResumeRules)
 
 
 class Service:
@@ -69,26 +48,30 @@ class Service:
         stop: Stop,
         say: Callable[[str], None],
         settings: ServiceSettings,
+        changes: Changes | None = None,
     ) -> None:
-        """`say` is given one sentence for each alert. Nothing is connected before `start`."""
-        self._streams = streams
+        """`say` is given one sentence for each alert; without `changes` the configuration is never another.
+
+        Nothing is connected before `start`.
+        """
         self._link = Link(connect, settings.longest_pause)
-        outputs = OutputTopics() if settings.dry_run else outputs
-        self._outputs = Outputs(outputs, say)
+        self._scoring = Scoring(streams, outputs, settings, telemetry, clock, say)
         self._telemetry = telemetry
         self._clock = clock
         self._stop = stop
+        self._say = say
         self._settings = settings
-        self._partitions = Partitions(streams, telemetry, settings.resume, clock)
+        self._changes: Changes = changes or Unchanging()
+        self._staged: Staged | None = None  # to be taken over at the next commit
         self._joined = False  # the group has answered this connection
         self._held_back = False  # too much is under way: nothing is read
-        self._letters = 0  # sent and not known to be stored
-        limit, kept_in = settings.dead_letter_limit, outputs.dead_letters
-        self._poison = {one.topic: Poison(one.detector, limit, kept_in, clock, telemetry) for one in streams}
-        self._counts: Counter[str] = Counter()  # since the last commit
         self._commit_at = 0.0  # on the monotonic clock, as are the next two
         self._save_at = 0.0
         self._failing_since: float | None = None
+
+    @property
+    def _partitions(self) -> Partitions:
+        return self._scoring.partitions
 
     def run(self) -> bool:
         """Start, loop until asked to stop, stop; whether all that was observed is committed."""
@@ -114,6 +97,7 @@ class Service:
 
     def turn(self) -> None:
         """One round: poll, observe, put out, and commit when it is due."""
+        self._look_for_changes()
         connection = self._link.connection or self._connect_again()
         if connection is None:
             return
@@ -148,18 +132,13 @@ class Service:
         self._telemetry.polled()
         if self._exchange(connection, poll):
             poll = replace(poll, records={})  # they come again, from where they were committed
-        for stream in self._streams:
-            brought = {
-                partition: records
-                for partition, records in poll.records.items()
-                if partition.topic == stream.topic and records and self._partitions.reads(partition)
-            }
-            if brought:
-                self._observe(connection.sink, stream, brought, polled_at)
+        self._scoring.take(connection.sink, poll.records, polled_at)
         self._telemetry.lag(connection.source.lag_records(), poll.records)
         self._hold_back(connection)
-        if self._clock.monotonic() >= self._commit_at:
-            self._commit(connection, save=self._clock.monotonic() >= self._save_at)
+        now = self._clock.monotonic()
+        due = now >= self._commit_at
+        if due and self._commit(connection, save=now >= self._save_at or self._staged is not None) and self._staged:
+            self._take_over(self._staged)
 
     def _exchange(self, connection: Connection, poll: Poll) -> bool:
         """Let go of what is no longer ours, and take on what is; whether all of it began anew."""
@@ -180,9 +159,7 @@ class Service:
         self._restore(connection)
         if poll.assigned or poll.revoked or poll.lost or not self._joined:
             self._joined = True
-            self._telemetry.assigned(self._partitions.held)
-            for stream in self._streams:
-                self._show(stream)
+            self._scoring.assigned()
         return undone
 
     def _restore(self, connection: Connection) -> None:
@@ -190,54 +167,6 @@ class Service:
         ready = self._partitions.go_on(connection.source, self._settings.restore_for)
         if ready and not self._held_back:
             connection.source.resume(ready)
-
-    def _observe(
-        self, sink: Sink, stream: Stream, brought: Mapping[Partition, Sequence[Record]], polled_at: float
-    ) -> None:
-        """Decode, observe and put out the records of one stream."""
-        records = [record for some in brought.values() for record in some]
-        with self._telemetry.stage("decode"):
-            decoded = stream.decoder.decode(records)
-        with self._telemetry.stage("observe"):
-            observed = stream.observe(records, decoded, self._partitions.quiet(brought))
-        in_hand = self._clock.monotonic() - polled_at
-        if in_hand > self._settings.stale_after:
-            raise StalledError(f"records were in hand for {in_hand:.0f} s and may be somebody else's by now")
-        with self._telemetry.stage("emit"):
-            detector, outputs = stream.monitor.detector, self._outputs
-            outputs.alerts(sink, observed.alerts)
-            outputs.scores(sink, detector.names, detector.clock, observed.readings, observed.scores)
-            taken, refused = outputs.dead_letters(sink, observed.rejected)
-        self._letters += taken
-        self._telemetry.dead_letters(refused, ok=False)
-        self._count(stream, observed)
-        self._partitions.advance(brought)
-        fine = len(records) - observed.replayed - len(observed.rejected)
-        self._poison[stream.topic].take(fine, observed.rejected)
-
-    def _count(self, stream: Stream, observed: Observed) -> None:
-        if len(observed.readings):
-            self._telemetry.observed(stream.detector, observed.readings, observed.scores, observed.alerts)
-        self._telemetry.beside(stream.detector, observed.beside)
-        self._telemetry.rejected(stream.detector, [one for _, one in observed.rejected])
-        self._show(stream)
-        self._counts["readings"] += len(observed.readings)
-        self._counts["scored"] += int(np.count_nonzero(observed.scores.scored))
-        self._counts["alerts"] += len(observed.alerts)
-        self._counts["invalid"] += len(observed.rejected)
-        self._counts["replayed"] += observed.replayed
-
-    def _show(self, stream: Stream) -> None:
-        """What the monitor holds now."""
-        monitor = stream.monitor
-        self._telemetry.held(
-            stream.detector,
-            len(monitor),
-            monitor.open_incidents(),
-            monitor.open_quiet(),
-            monitor.tally().held_back,
-            monitor.waiting(),
-        )
 
     def _hold_back(self, connection: Connection) -> None:
         """Read nothing while too much is under way to the broker, and go on when half of it has arrived."""
@@ -275,8 +204,8 @@ class Service:
         self._failing_since = None
         self._link.proved()
         self._telemetry.committed(ok=True)
-        self._telemetry.dead_letters(self._letters, ok=True)
-        self._letters = 0
+        self._telemetry.dead_letters(self._scoring.letters, ok=True)
+        self._scoring.letters = 0
         if not save:
             return True
         self._save_at = now + self._settings.save_every
@@ -309,11 +238,11 @@ class Service:
 
     def _tell(self, what: str, facts: Mapping[str, object]) -> bool:
         """One line for a commit."""
-        counted = {name: self._counts[name] for name in ("readings", "scored", "alerts", "invalid")}
-        if self._counts["replayed"]:
-            counted["replayed"] = self._counts["replayed"]
+        counted = {name: self._scoring.counts[name] for name in ("readings", "scored", "alerts", "invalid")}
+        if self._scoring.counts["replayed"]:
+            counted["replayed"] = self._scoring.counts["replayed"]
         log.info(what, extra={"facts": {**counted, **facts}})
-        self._counts.clear()
+        self._scoring.counts.clear()
         return True
 
     def _failed(self, operation: Operation, error: PlumblineError) -> None:
@@ -335,11 +264,49 @@ class Service:
         self._partitions.let_go(list(self._partitions.held))
         self._telemetry.assigned(())
         self._telemetry.health.disconnected()
-        self._telemetry.dead_letters(self._letters, ok=False)
-        self._letters = 0
+        self._telemetry.dead_letters(self._scoring.letters, ok=False)
+        self._scoring.letters = 0
         self._failing_since = None
         self._held_back = self._joined = False
         self._link.close(1.0)
+
+    def _look_for_changes(self) -> None:
+        """Have a new configuration wait for a commit, which is due at once; one that cannot be used changes nothing."""
+        try:
+            staged = self._changes.staged()
+        except PlumblineError as error:
+            self._staged = None
+            self._telemetry.reloaded(ok=False)
+            log.error("not reloaded: all goes on as before", extra={"facts": {"reason": str(error)}})
+            return
+        if staged is None:
+            return
+        self._staged, self._commit_at = staged, self._clock.monotonic()
+        for prospect in preview(self._scoring.streams, staged.streams):
+            log.info("reload", extra={"facts": prospect.facts()})
+        if self._link.connection is None:  # nothing is in memory either
+            self._take_over(staged)
+
+    def _take_over(self, staged: Staged) -> None:
+        """Go on under another configuration; all that was put out is committed, and nothing is in hand."""
+        held, connection = list(self._partitions.held), self._link.connection
+        self._partitions.let_go(held)
+        self._staged, self._settings = None, staged.settings
+        self._scoring = Scoring(
+            staged.streams, staged.outputs, staged.settings, self._telemetry, self._clock, self._say
+        )
+        self._telemetry.serve([one.served for one in staged.streams], staged.series)
+        self._changes.taken()
+        self._telemetry.reloaded(ok=True)
+        log.info("reloaded", extra={"facts": {"detectors": len(staged.streams), "partitions": len(held)}})
+        if staged.connect is not None:
+            self._link.by(staged.connect)
+            self._start_over()
+        elif connection is not None:
+            connection.source.pause(held)
+            self._partitions.take_on(connection.checkpoints, held)
+            self._scoring.assigned()
+            self._set_clocks()
 
     def _connect_again(self) -> Connection | None:
         """A new connection after a pause that grows; None when there is none yet."""

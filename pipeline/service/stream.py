@@ -25,6 +25,18 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A detector as it is served: what telemetry says of it once."""
+
+    name: str
+    topic: str
+    digest: str
+    channels: tuple[str, ...]
+    target: float  # the promised share of exceeding readings
+    step_seconds: float = 0.0  # of its readings; 0 on an index clock
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One topic, how its records are read, and what remembers its series."""
 
@@ -52,6 +64,13 @@ class Stream:
         beside = np.bincount(outcomes, minlength=len(Outcome)).astype(np.int64)
         beside[Outcome.IGNORED] += len(ignored)
         return Observed(readings, scores, alerts, rejected, beside, replayed)
+
+    @property
+    def served(self) -> Served:
+        """What telemetry says of it."""
+        detector = self.monitor.detector
+        step_seconds = detector.step / 1e6 if detector.clock == "time" else 0.0
+        return Served(self.detector, self.topic, detector.digest, detector.names, self.monitor.target, step_seconds)
 
 
 @dataclass(slots=True)

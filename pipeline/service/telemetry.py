@@ -11,7 +11,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
@@ -27,26 +26,14 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from pipeline.records import (
-    Alert,
-    Event,
-    Floats,
-    Ints,
-    Outcome,
-    QuietKind,
-    Readings,
-    Reason,
-    Rejected,
-    Scores,
-    Severity,
-)
+from pipeline.records import Alert, Event, Ints, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
-from pipeline.service.watched import Listed, SeriesShown, WatchedSeries
+from pipeline.service.scraped import Behind, Moment, Sensors
+from pipeline.service.stream import Served
+from pipeline.service.watched import SeriesShown, WatchedSeries
 
 Stage = Literal["decode", "observe", "emit", "commit"]
 Restored = Literal[
@@ -58,18 +45,6 @@ Rule = Literal["direction", "ignore_below", "budget"]
 OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A detector as it is served: what telemetry says of it once."""
-
-    name: str
-    topic: str
-    digest: str
-    channels: tuple[str, ...]
-    target: float  # the promised share of exceeding readings
-    step_seconds: float = 0.0  # of its readings; 0 on an index clock
 
 
 class Telemetry:
@@ -90,31 +65,41 @@ class Telemetry:
         self.health = Health(clock, deadlines)
         self._clock = clock
         self._registry = registry
-        self._served = {one.name: one for one in served}
-        self._watched = {one.name: WatchedSeries(len(one.channels), series, clock, one.step_seconds) for one in served}
+        self._families: dict[str, Counter | Gauge] = {}
         self._lag = Lag(clock)
-        self._last_poll = _Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
-        self._last_commit = _Moment("plumbline_last_commit_timestamp_seconds", "Time of the last successful commit.")
-        read_at_scrape = (_Behind(self._lag), _Sensors(self._served, self._watched), self._last_poll, self._last_commit)
-        for collector in read_at_scrape:
+        self._sensors = Sensors()
+        self._last_poll = Moment("plumbline_last_poll_timestamp_seconds", "Time of the last poll that returned.")
+        self._last_commit = Moment("plumbline_last_commit_timestamp_seconds", "Time of the last successful commit.")
+        for collector in (Behind(self._lag), self._sensors, self._last_poll, self._last_commit):
             registry.register(collector)
         for of_the_process in (ProcessCollector, PlatformCollector, GCCollector):
             of_the_process(registry=registry)
-        self._held_back_before: dict[tuple[str, str], int] = {}
-        self._count_readings()
+        self._invalid_share = Gauge(
+            "plumbline_invalid_ratio",
+            "Share of the last records, 1,000 or more, that were no readings.",
+            ("detector",),
+            registry=registry,
+        )
+        self._detectors = Info("plumbline_detector", "A detector that is served.", ("detector",), registry=registry)
         self._count_work()
         self._state_facts(version)
+        self.serve(served, series)
+
+    def serve(self, served: Sequence[Served], series: SeriesShown) -> None:
+        """These detectors from now on. What was counted of one that went stays, what was shown of it does not."""
+        clock = self._clock
+        self._served = {one.name: one for one in served}
+        self._watched = {one.name: WatchedSeries(len(one.channels), series, clock, one.step_seconds) for one in served}
+        self._sensors.show(self._served, self._watched)
+        self._held_back_before: dict[tuple[str, str], int] = {}  # a monitor counts from its own beginning
+        self._count_readings()
+        self._describe()
 
     def _count_readings(self) -> None:
         each, severities = tuple(self._served), get_args(Severity)
         self._readings = self._counters("readings", "Records by outcome.", detector=each, outcome=OUTCOMES)
         self._invalid = self._counters("invalid", "Invalid records by reason.", detector=each, reason=tuple(Reason))
-        self._invalid_share = Gauge(
-            "plumbline_invalid_ratio",
-            "Share of the last records, 1,000 or more, that were no readings.",
-            ("detector",),
-            registry=self._registry,
-        )
+        self._invalid_share.clear()
         self._exceedances = self._counters("exceedances", "Scored readings above their bar.", detector=each)
         self._held_back = self._counters(
             "held_back", "Exceeding readings that raised nothing, by the rule.", detector=each, rule=get_args(Rule)
@@ -153,31 +138,50 @@ class Telemetry:
         self._restores = self._counters(
             "restores", "How assigned partitions went on: with saved state, or why not.", reason=get_args(Restored)
         )
+        self._reloads = self._counters(
+            "model_reloads", "New configurations and bundles, taken over or not.", result=results
+        )
         self._kafka_errors = self._counters("kafka_errors", "Failed calls to Kafka.", operation=get_args(Operation))
 
     def _state_facts(self, version: str) -> None:
-        topics = sorted({one.topic for one in self._served.values()})
-        self._assigned = self._gauges("assigned_partitions", "Partitions assigned to this process.", topic=topics)
         ready = Gauge("plumbline_ready", "1 while /-/ready answers 200.", registry=self._registry)
         ready.set_function(lambda: float(self.health.ready().ok))
-        targets = self._gauges(
-            "target_exceedance_ratio", "The promised share of exceeding readings.", detector=tuple(self._served)
+        self._config_is_good = Gauge(
+            "plumbline_config_last_reload_successful",
+            "1 unless the last new configuration was refused, and the one of before goes on.",
+            registry=self._registry,
         )
-        detectors = Info("plumbline_detector", "A detector that is served.", ("detector",), registry=self._registry)
-        for one in self._served.values():
-            targets[(one.name,)].set(one.target)
-            detectors.labels(one.name).info({"digest": one.digest, "topic": one.topic})
+        self._config_is_good.set(1)
         build = Info("plumbline_build", "This program.", registry=self._registry)
         build.info({"version": version, "python": platform.python_version()})
 
+    def _describe(self) -> None:
+        """What is said of each detector once."""
+        topics = sorted({one.topic for one in self._served.values()})
+        self._assigned = self._gauges("assigned_partitions", "Partitions assigned to this process.", topic=topics)
+        targets = self._gauges(
+            "target_exceedance_ratio", "The promised share of exceeding readings.", detector=tuple(self._served)
+        )
+        self._detectors.clear()
+        for one in self._served.values():
+            targets[(one.name,)].set(one.target)
+            self._detectors.labels(one.name).info({"digest": one.digest, "topic": one.topic})
+
     def _counters(self, name: str, help_text: str, **values: Sequence[str]) -> dict[tuple[str, ...], Counter]:
-        """A counter for every combination of the labels' values, each at 0."""
-        counter = Counter(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+        """A counter for every combination of the labels' values, each at 0 where it was not there before."""
+        counter = self._families.get(name)
+        if not isinstance(counter, Counter):
+            counter = Counter(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+            self._families[name] = counter
         return {labels: counter.labels(*labels) for labels in product(*values.values())}
 
     def _gauges(self, name: str, help_text: str, **values: Sequence[str]) -> dict[tuple[str, ...], Gauge]:
-        """A gauge for every combination of the labels' values, each at 0."""
-        gauge = Gauge(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+        """A gauge for every combination of the labels' values, each at 0, and for no other."""
+        gauge = self._families.get(name)
+        if not isinstance(gauge, Gauge):
+            gauge = Gauge(f"plumbline_{name}", help_text, tuple(values), registry=self._registry)
+            self._families[name] = gauge
+        gauge.clear()
         return {labels: gauge.labels(*labels) for labels in product(*values.values())}
 
     def polled(self) -> None:
@@ -279,6 +283,11 @@ class Telemetry:
         """A partition was assigned and goes on with its state, or without one for this reason."""
         self._restores[(reason,)].inc()
 
+    def reloaded(self, *, ok: bool) -> None:
+        """A new configuration was taken over, or refused."""
+        self._reloads[("ok" if ok else "error",)].inc()
+        self._config_is_good.set(ok)
+
     def kafka_error(self, operation: Operation) -> None:
         """A call to Kafka failed."""
         self._kafka_errors[(operation,)].inc()
@@ -291,111 +300,3 @@ class Telemetry:
             yield
         finally:
             self._stages[name].observe(self._clock.monotonic() - began)
-
-
-class _Moment(Collector):
-    """One time, absent until it was set."""
-
-    def __init__(self, name: str, help_text: str) -> None:
-        self._name, self._help = name, help_text
-        self._at: float | None = None
-
-    def set(self, at: float) -> None:
-        self._at = at
-
-    def describe(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily(self._name, self._help)
-
-    def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily(self._name, self._help, value=self._at)
-
-
-class _Behind(Collector):
-    """How far behind each partition is."""
-
-    LABELS = ("topic", "partition")
-
-    def __init__(self, lag: Lag) -> None:
-        self._lag = lag
-
-    def describe(self) -> Iterable[Metric]:
-        return self._families()
-
-    def collect(self) -> Iterable[Metric]:
-        records, seconds = self._families()
-        for one in self._lag.behind():
-            labels = (one.partition.topic, str(one.partition.number))
-            records.add_metric(labels, one.records)
-            if one.seconds is not None:
-                seconds.add_metric(labels, one.seconds)
-        return records, seconds
-
-    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-        return (
-            GaugeMetricFamily("plumbline_lag_records", "Unread records of a partition.", labels=self.LABELS),
-            GaugeMetricFamily(
-                "plumbline_lag_seconds", "Age that its oldest unread record has at most; 0: none.", labels=self.LABELS
-            ),
-        )
-
-
-class _Sensors(Collector):
-    """The listed series of each detector."""
-
-    CHANNEL = ("detector", "series", "channel")
-    SERIES = ("detector", "series")
-
-    def __init__(self, served: Mapping[str, Served], watched: Mapping[str, WatchedSeries]) -> None:
-        self._served, self._watched = served, watched
-
-    def describe(self) -> Iterable[Metric]:
-        return self._families().values()
-
-    def collect(self) -> Iterable[Metric]:
-        families = self._families()
-        for name, watched in self._watched.items():
-            listed = watched.listed()
-            families["unlisted"].add_metric((name,), listed.unlisted)
-            for row, series in enumerate(listed.names):
-                self._one(families, (name, series), self._served[name].channels, listed, row)
-        return families.values()
-
-    def _families(self) -> dict[str, GaugeMetricFamily]:
-        def family(name: str, help_text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
-            return GaugeMetricFamily(f"plumbline_{name}", help_text, labels=labels)
-
-        return {
-            "value": family("channel_value", "Last reading of a listed series, in the channel's unit.", self.CHANNEL),
-            "expected": family("channel_expected", "Forecast of that reading.", self.CHANNEL),
-            "lower": family("channel_lower", "Lower end of the expected band of 99 %.", self.CHANNEL),
-            "upper": family("channel_upper", "Upper end of the expected band of 99 %.", self.CHANNEL),
-            "score": family("series_score_decades", "Rarity of that reading; 2 is one in a hundred.", self.SERIES),
-            "bar": family("series_bar_decades", "The bar that it was compared with.", self.SERIES),
-            "alert": family("series_alert", "1 while an incident of the series is open.", self.SERIES),
-            "unlisted": family("series_unlisted", "Series that match and are not listed.", ("detector",)),
-        }
-
-    @staticmethod
-    def _one(
-        families: Mapping[str, GaugeMetricFamily],
-        labels: tuple[str, str],
-        channels: Sequence[str],
-        listed: Listed,
-        row: int,
-    ) -> None:
-        scored = bool(listed.scored[row])
-        families["alert"].add_metric(labels, float(listed.alert[row]))
-        if scored:
-            families["score"].add_metric(labels, float(listed.score[row]))
-            families["bar"].add_metric(labels, float(listed.bar[row]))
-        for channel, name in enumerate(channels):
-            if not listed.missing[row, channel]:
-                families["value"].add_metric((*labels, name), float(listed.values[row, channel]))
-            if scored:
-                drawn: Mapping[str, Floats] = {
-                    "expected": listed.expected,
-                    "lower": listed.lower,
-                    "upper": listed.upper,
-                }
-                for which, numbers in drawn.items():
-                    families[which].add_metric((*labels, name), float(numbers[row, channel]))

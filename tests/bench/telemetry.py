@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pipeline.records import Outcome, Readings, Scores
 from pipeline.service.health import Deadlines
 from pipeline.service.ports import Partition
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.stream import Served
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 
 SERIES, READINGS_PER_SECOND = 10_000, 100_000

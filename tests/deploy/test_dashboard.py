@@ -8,7 +8,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from pipeline.service.health import Deadlines
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.stream import Served
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.deploy.promql import DEPLOY, NAME, board, dashboard_queries, panels, rules, variables
 from tests.service.telemetry_feed import HandClock

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.exceptions import StateError
-from pipeline.monitor.monitor import Monitor, shares
+from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
+from pipeline.monitor.scorer import shares
 from pipeline.records import Outcome
 from tests.fixtures import unmoved
 from tests.streams import BEGIN, STEP, series, stream, wave

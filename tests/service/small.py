@@ -26,9 +26,10 @@ from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.link import Connection
 from pipeline.service.outputs import OutputTopics
-from pipeline.service.service import Service, ServiceSettings
-from pipeline.service.stream import Stream
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.service import Service
+from pipeline.service.service_settings import ServiceSettings
+from pipeline.service.stream import Served, Stream
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.memory import MemoryClock, MemorySink, MemorySource, MemoryStop, MemoryStore
 
@@ -149,7 +150,7 @@ def stream_of(detector, name="pumps", topic="readings", mapping=MAPPING):
 class Bench:
     """One service on a world, with what it said and counted."""
 
-    def __init__(self, world, detector, *, streams=None, until=None, batch=7, store=True, **settings):
+    def __init__(self, world, detector, *, streams=None, until=None, batch=7, store=True, changes=None, **settings):
         self.world = world
         self.registry = CollectorRegistry()
         self.said = []
@@ -182,6 +183,7 @@ class Bench:
             MemoryStop(world, until or self.caught_up),
             self.said.append,
             ServiceSettings(**{"commit_every": 2.0, "resume": ResumeRules(), **settings}),
+            changes,
         )
 
     @property

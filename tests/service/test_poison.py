@@ -11,7 +11,8 @@ from pipeline.records import Reason, Rejected
 from pipeline.service.health import Deadlines
 from pipeline.service.poison import Poison
 from pipeline.service.ports import Partition
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.stream import Served
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.memory import Entry, World
 from tests.service.small import Bench, calm_values, publish, scores_in, small_detector

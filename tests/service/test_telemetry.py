@@ -10,7 +10,8 @@ from pipeline.exceptions import BrokerError
 from pipeline.records import Alert, Outcome, Reason, Rejected
 from pipeline.service.health import Deadlines
 from pipeline.service.ports import Partition
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.stream import Served
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.telemetry_feed import HandClock, Record, readings_of, scores_of, scraped, value_of
 
@@ -67,6 +68,7 @@ def test_every_bounded_label_value_stands_at_zero_from_the_start(telemetry, regi
         "plumbline_commits_total",
         "plumbline_dead_letters_total",
         "plumbline_restores_total",
+        "plumbline_model_reloads_total",
         "plumbline_kafka_errors_total",
     }
     assert not [value for (name, _), value in samples.items() if name in counted and value]

@@ -150,6 +150,33 @@ def released_readings_with_an_earlier_offset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Assembly, "take", earlier)
 
 
+def taken_over_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A new configuration does not wait for a commit."""
+    look = service.Service._look_for_changes
+
+    def hasty(self):
+        look(self)
+        if self._staged is not None:
+            self._take_over(self._staged)
+
+    patch.setattr(service.Service, "_look_for_changes", hasty)
+
+
+def read_on_after_a_reload(patch: pytest.MonkeyPatch) -> None:
+    """A partition goes on under the new configuration where it was, without its past."""
+    take_over = service.Service._take_over
+
+    def forgetful(self, staged):
+        at = {partition: one.next for partition, one in self._partitions.held.items() if one.live}
+        take_over(self, staged)
+        for partition, one in self._partitions.held.items():
+            if partition in at and one.restoring is not None:
+                one.restoring, one.next = None, at[partition]
+                self._link.connection.source.resume([partition])
+
+    patch.setattr(service.Service, "_take_over", forgetful)
+
+
 MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_before_outputs, "folder"),
     (offsets_before_outputs, "changelog"),
@@ -165,4 +192,6 @@ MUTANTS: list[tuple[Mutant, Keeping]] = [
     (what_waits_left_out, "folder"),
     (what_waits_left_out, "exactly_once"),
     (released_readings_with_an_earlier_offset, "exactly_once"),
+    (taken_over_at_once, "exactly_once"),
+    (read_on_after_a_reload, "folder"),
 ]

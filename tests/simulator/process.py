@@ -1,4 +1,4 @@
-"""One process of the service: begun, turned, killed between any two steps, held up, asked to stop."""
+"""One process of the service: begun, turned, given another configuration, killed between any two steps, stopped."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Literal
 from prometheus_client import CollectorRegistry
 
 from pipeline.detector.detector import Detector
-from pipeline.exceptions import BrokerError, PlumblineError
+from pipeline.exceptions import BrokerError, PlumblineError, SettingsError
 from pipeline.formats.mapping import InputMapping
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.health import Deadlines
 from pipeline.service.link import Connection
-from pipeline.service.service import Service, ServiceSettings
-from pipeline.service.telemetry import Served, Telemetry
+from pipeline.service.reload import Staged
+from pipeline.service.service import Service
+from pipeline.service.service_settings import ServiceSettings
+from pipeline.service.stream import Served
+from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.small import TOPICS, stream_of
 from tests.simulator.cluster import Cluster
@@ -39,6 +42,22 @@ class KilledError(BaseException):
     """The process ends here; nothing after this line runs."""
 
 
+class OnDisk:
+    """What lies on the disk of a process and has not been looked at; satisfies `service.reload.Changes`."""
+
+    def __init__(self, process: Process) -> None:
+        self.new: Callable[[], Staged] | None = None
+        self._process = process
+
+    def staged(self) -> Staged | None:
+        new, self.new = self.new, None
+        return None if new is None else new()
+
+    def taken(self) -> None:
+        self._process.trace(f"{self._process.name} has taken over")
+        self._process.step("reload")
+
+
 class Process:
     """A service with its name, which is its disk and its transactional id too."""
 
@@ -54,6 +73,7 @@ class Process:
         self.steps = 0
         self.trace: Callable[[str], None] = lambda _: None
         self._epochs = 0
+        self._disk = OnDisk(self)
 
     @property
     def running(self) -> bool:
@@ -82,7 +102,7 @@ class Process:
         telemetry = Telemetry(
             CollectorRegistry(), clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()
         )
-        exactly = self.keeping == "exactly_once"
+        self._disk = OnDisk(self)
         self.service = Service(
             [stream],
             self._connect,
@@ -91,11 +111,32 @@ class Process:
             clock,
             Asked(self.cluster, lambda: False),
             lambda _: None,
-            ServiceSettings(
-                commit_every=1.0 if exactly else 3.0, save_every=3.0 if exactly else 0.0, poll_for=0.3, flush_for=1.0
-            ),
+            self._settings(),
+            self._disk,
         )
         self._guarded(self.service.start)
+
+    def reload(self, detector: Detector, *, anew: bool) -> None:
+        """Lay down another bundle, or the same again; `anew`: in a configuration that needs a new connection."""
+        self.detector = detector
+        connect = self._connect if anew else None
+        self._disk.new = lambda: Staged(
+            [stream_of(detector, mapping=self.mapping)], TOPICS, self._settings(), SeriesShown(), connect
+        )
+
+    def reload_what_cannot_be_used(self) -> None:
+        """Lay down a configuration that is refused; whoever lays it down takes it away before the next start."""
+
+        def refused() -> Staged:
+            raise SettingsError("no such bundle")
+
+        self._disk.new = refused
+
+    def _settings(self) -> ServiceSettings:
+        exactly = self.keeping == "exactly_once"
+        return ServiceSettings(
+            commit_every=1.0 if exactly else 3.0, save_every=3.0 if exactly else 0.0, poll_for=0.3, flush_for=1.0
+        )
 
     def turn(self) -> None:
         """One round of the loop."""

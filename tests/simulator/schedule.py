@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,7 +17,17 @@ from pipeline.records import Alert, Decoded, Floats, Readings, Scores
 from pipeline.service.letters import dead_letter
 from pipeline.service.outputs import alert_message, score_messages
 from pipeline.service.ports import Message, Partition, Record
-from tests.service.small import BEGIN, CHANNELS, JOINED, MAPPING, STEP, calm_values, monitor_of, with_faults
+from tests.service.small import (
+    BEGIN,
+    CHANNELS,
+    JOINED,
+    MAPPING,
+    STEP,
+    calm_values,
+    monitor_of,
+    small_detector,
+    with_faults,
+)
 from tests.simulator.cluster import Cluster
 from tests.simulator.process import Keeping, Process
 
@@ -48,6 +58,7 @@ class Schedule:
         ]
         self.ahead = self._records() if self.mapping is MAPPING else self._single_records()
         self.held_up: set[Process] = set()
+        self.used = [self.detector]  # and others that a reload has brought
         for process in self.members:
             process.trace = self._tell
             process.hold_up = partial(self._others_go_on, process)
@@ -86,9 +97,24 @@ class Schedule:
         elif chance < 0.30:
             self.cluster.full ^= {process.name}
             self._tell(f"the disk of {process.name} is {'full' if process.name in self.cluster.full else 'mended'}")
+        elif chance < 0.36:
+            self._reload(process)
         for each in self.rng.permutation(len(self.members)).tolist():
             for _ in range(int(self.rng.integers(0, 5))):
                 self._turn(self.members[each])
+
+    def _reload(self, process: Process) -> None:
+        """Another configuration for one process: with the same bundle, with another, or one that cannot be used."""
+        which, anew = self.rng.choice(["the same", "another", "a broken"]), bool(self.rng.random() < 0.3)
+        self._tell(f"{process.name} is given {which} bundle{' and a new connection' if anew else ''}")
+        if which == "a broken":
+            process.reload_what_cannot_be_used()
+            return
+        detector = process.detector
+        if which == "another":
+            detector = another() if detector is self.detector else self.detector
+            self.used = [self.detector, another()]
+        process.reload(detector, anew=anew)
 
     def _turn(self, process: Process) -> None:
         if process not in self.held_up:
@@ -170,20 +196,27 @@ class Schedule:
         return [record for _, record in sorted(due, key=lambda one: one[0])]
 
 
-def observed(schedule: Schedule, log: Sequence[Record]) -> tuple[Decoded, Readings, Scores, list[Alert]]:
+def observed(
+    schedule: Schedule, detector: Detector, log: Sequence[Record]
+) -> tuple[Decoded, Readings, Scores, list[Alert]]:
     """What the batch backtest makes of one log."""
-    decoded = JsonDecoder(schedule.mapping, schedule.detector.names).decode(log)
-    monitor = monitor_of(schedule.detector, schedule.mapping)
+    decoded = JsonDecoder(schedule.mapping, detector.names).decode(log)
+    monitor = monitor_of(detector, schedule.mapping)
     readings, _ = monitor.assemble(decoded.readings)
     return decoded, readings, *monitor.observe(readings)
 
 
-def expected(schedule: Schedule) -> dict[tuple, Message]:
+@cache
+def another() -> Detector:
+    """The bundle that a reload brings in the place of the first."""
+    return small_detector(seed=1)
+
+
+def expected(schedule: Schedule, detector: Detector) -> dict[tuple, Message]:
     """What the batch backtest of the same logs puts out, by what it is about."""
     found: dict[tuple, Message] = {}
-    detector = schedule.detector
     for log in schedule.cluster.logs.values():
-        decoded, readings, scores, alerts = observed(schedule, log)
+        decoded, readings, scores, alerts = observed(schedule, detector, log)
         messages = [
             *score_messages("scores", detector.names, detector.clock, readings, scores),
             *(alert_message("alerts", alert) for alert in alerts),
@@ -224,28 +257,56 @@ def _close(one: object, other: object) -> bool:
 
 
 def check(schedule: Schedule) -> None:
-    """The promises of docs/delivery.md; AssertionError with what is broken."""
-    cluster, wanted = schedule.cluster, expected(schedule)
+    """The promises of docs/delivery.md; AssertionError with what is broken.
+
+    Where bundles were changed, each record is scored by one of them as if it had been there from the first: by which,
+    its score tells, and its alerts are that one's.
+    """
+    cluster, said = schedule.cluster, [expected(schedule, detector) for detector in schedule.used]
     copies: dict[tuple, list[Message]] = defaultdict(list)
     for stored in cluster.stored:
         if stored.seen:
             copies[about(stored.message)].append(stored.message)
-    missing, foreign = wanted.keys() - copies.keys(), copies.keys() - wanted.keys()
-    assert not missing, f"{len(missing)} outputs are lost, such as {sorted(missing, key=str)[0]}"
+    foreign = copies.keys() - set().union(*said)
     assert not foreign, f"{len(foreign)} outputs are not the backtest's, such as {sorted(foreign, key=str)[0]}"
     for key, messages in copies.items():
+        wanted = [one[key] for one in said if key in one]
         for message in messages:
-            assert same(wanted[key], message), f"{key} says another thing: {message.value!r}, not {wanted[key].value!r}"
+            agreed = any(same(one, message) for one in wanted)
+            assert agreed, f"{key} says another thing: {message.value!r}, not {wanted[0].value!r}"
+    missing = {
+        key
+        for number, wanted in enumerate(said)
+        for key in wanted.keys() - copies.keys()
+        if key[0] != "alerts" or _scored_by(said, copies, wanted[key]) <= {number}
+    }
+    assert not missing, f"{len(missing)} outputs are lost, such as {sorted(missing, key=str)[0]}"
     if schedule.keeping == "exactly_once":
         _once(schedule, copies)
+        for key in copies:
+            whose = {number for number, wanted in enumerate(said) if key in wanted}
+            if key[0] == "alerts":
+                by = _scored_by(said, copies, copies[key][0])
+                assert by & whose, f"{key} is of another bundle than the score of its reading"
     _offsets_only_rise(cluster)
+
+
+def _scored_by(said: list[dict[tuple, Message]], copies: dict[tuple, list[Message]], alert: Message) -> set[int]:
+    """The backtests, by their numbers, that may have scored the reading of an alert; all where no score tells."""
+    document = json.loads(alert.value or b"")
+    scores = [key for key in copies if key[0] == "scores" and key[1:3] == (document["series"], document["at"])]
+    return {
+        number
+        for number, wanted in enumerate(said)
+        if any(key in wanted and same(wanted[key], copy) for key in scores for copy in copies[key])
+    }
 
 
 def _once(schedule: Schedule, copies: dict[tuple, list[Message]]) -> None:
     """No output twice: a reading that comes twice has two scores, and so many are expected."""
     counted: Counter[tuple] = Counter()
     for log in schedule.cluster.logs.values():
-        _, readings, scores, _ = observed(schedule, log)
+        _, readings, scores, _ = observed(schedule, schedule.detector, log)
         for message in score_messages("scores", schedule.detector.names, "time", readings, scores):
             counted[about(message)] += 1
     for key, messages in copies.items():

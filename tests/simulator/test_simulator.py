@@ -62,6 +62,8 @@ def test_schedules_do_what_they_are_for(detector):
         restored += len(schedule.cluster.changelog)
     for words in ("is killed after send", "is killed after offsets", "is killed after flush", "stands still", "away"):
         assert words in told
+    for words in ("given the same bundle", "given another bundle", "given a broken bundle", "has taken over"):
+        assert words in told
     assert restored
 
 

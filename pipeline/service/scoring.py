@@ -1,0 +1,114 @@
+"""What is done with the records of a poll: decoded, observed, put out, counted; one object for one configuration.
+
+The loop around it does not change. A reload puts another in its place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pipeline.exceptions import StalledError
+from pipeline.service.outputs import Outputs, OutputTopics
+from pipeline.service.partitions import Partitions
+from pipeline.service.poison import Poison
+from pipeline.service.ports import Clock, Partition, Record, Sink
+from pipeline.service.service_settings import ServiceSettings
+from pipeline.service.stream import Observed, Stream
+from pipeline.service.telemetry import Telemetry
+
+
+class Scoring:
+    """The streams that are scored, where their outputs go, and what is held of their partitions."""
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        outputs: OutputTopics,
+        settings: ServiceSettings,
+        telemetry: Telemetry,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        """`say` is given one sentence for each alert."""
+        outputs = OutputTopics() if settings.dry_run else outputs
+        self.streams = streams
+        self.partitions = Partitions(streams, telemetry, settings.resume, clock)
+        self.counts: Counter[str] = Counter()  # since the last commit
+        self.letters = 0  # sent and not known to be stored
+        self._outputs = Outputs(outputs, say)
+        self._stale_after = settings.stale_after
+        self._telemetry = telemetry
+        self._clock = clock
+        limit, kept_in = settings.dead_letter_limit, outputs.dead_letters
+        self._poison = {one.topic: Poison(one.detector, limit, kept_in, clock, telemetry) for one in streams}
+
+    def take(self, sink: Sink, polled: Mapping[Partition, Sequence[Record]], polled_at: float) -> None:
+        """Observe what a poll brought, stream by stream; `polled_at` on the monotonic clock.
+
+        StalledError where it took so long that the records may be another process' by now.
+        """
+        for stream in self.streams:
+            brought = {
+                partition: records
+                for partition, records in polled.items()
+                if partition.topic == stream.topic and records and self.partitions.reads(partition)
+            }
+            if brought:
+                self._observe(sink, stream, brought, polled_at)
+
+    def assigned(self) -> None:
+        """Say what is held: to be called whenever partitions came or went."""
+        self._telemetry.assigned(self.partitions.held)
+        for stream in self.streams:
+            self._show(stream)
+
+    def _observe(
+        self, sink: Sink, stream: Stream, brought: Mapping[Partition, Sequence[Record]], polled_at: float
+    ) -> None:
+        """Decode, observe and put out the records of one stream."""
+        records = [record for some in brought.values() for record in some]
+        with self._telemetry.stage("decode"):
+            decoded = stream.decoder.decode(records)
+        with self._telemetry.stage("observe"):
+            observed = stream.observe(records, decoded, self.partitions.quiet(brought))
+        in_hand = self._clock.monotonic() - polled_at
+        if in_hand > self._stale_after:
+            raise StalledError(f"records were in hand for {in_hand:.0f} s and may be somebody else's by now")
+        with self._telemetry.stage("emit"):
+            detector, outputs = stream.monitor.detector, self._outputs
+            outputs.alerts(sink, observed.alerts)
+            outputs.scores(sink, detector.names, detector.clock, observed.readings, observed.scores)
+            taken, refused = outputs.dead_letters(sink, observed.rejected)
+        self.letters += taken
+        self._telemetry.dead_letters(refused, ok=False)
+        self._count(stream, observed)
+        self.partitions.advance(brought)
+        fine = len(records) - observed.replayed - len(observed.rejected)
+        self._poison[stream.topic].take(fine, observed.rejected)
+
+    def _count(self, stream: Stream, observed: Observed) -> None:
+        if len(observed.readings):
+            self._telemetry.observed(stream.detector, observed.readings, observed.scores, observed.alerts)
+        self._telemetry.beside(stream.detector, observed.beside)
+        self._telemetry.rejected(stream.detector, [one for _, one in observed.rejected])
+        self._show(stream)
+        self.counts["readings"] += len(observed.readings)
+        self.counts["scored"] += int(np.count_nonzero(observed.scores.scored))
+        self.counts["alerts"] += len(observed.alerts)
+        self.counts["invalid"] += len(observed.rejected)
+        self.counts["replayed"] += observed.replayed
+
+    def _show(self, stream: Stream) -> None:
+        """What the monitor holds now."""
+        monitor = stream.monitor
+        self._telemetry.held(
+            stream.detector,
+            len(monitor),
+            monitor.open_incidents(),
+            monitor.open_quiet(),
+            monitor.tally().held_back,
+            monitor.waiting(),
+        )
