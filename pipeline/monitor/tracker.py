@@ -22,6 +22,9 @@ from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
 SCORED, WARMING = int(Outcome.SCORED), int(Outcome.WARMING)  # an enum's members are slow to look up
 
 LOOKED_AT = 4096  # readings at a time: each is held against all that is remembered
+BELIEVED = (
+    3  # readings in a row from before a gap, by which its far end is known for a wrong time (docs/decisions/0016)
+)
 SETTLED = 1000  # readings: the scaling of a new series moves with each of its first ones (docs/decisions/0007)
 
 
@@ -42,6 +45,9 @@ class Tracks(Columns):
     since_reset: Ints  # (S,) readings
     started: Flags  # (S,) there is a last reading
     at: Ints  # (S,) its time
+    jumped: Flags  # (S,) it stands beyond a gap too long to bridge
+    before: Ints  # (S,) the time of the last reading before that gap; of several in a row before the first
+    behind: Ints  # (S,) readings in a row that came from within it
     step: Ints  # (S,)
     regular: Flags  # (S,)
     smoothed: Floats  # (S, K) smoothed errors
@@ -77,6 +83,9 @@ def no_tracks(detector: Detector) -> Tracks:
         since_reset=count.copy(),
         started=flags.copy(),
         at=count.copy(),
+        jumped=flags.copy(),
+        before=count.copy(),
+        behind=count.copy(),
         step=count.copy(),
         regular=flags.copy(),
         smoothed=np.zeros((0, smoothed)),
@@ -160,19 +169,44 @@ class Tracker:
         tracks = self._tracks
         at, last, started = readings.at[chosen], tracks.at[slots], tracks.started[slots]
         late, duplicate = started & (at < last), started & (at == last)
+        back = self._came_back(at, slots, late & tracked.there[chosen].any(axis=1))
+        late &= ~back
         missing = ~(tracked.there[chosen].any(axis=1) | late | duplicate)
         if late.any() or duplicate.any() or missing.any():
             tracked.outcome[chosen[late]] = Outcome.LATE
             tracked.outcome[chosen[duplicate]] = Outcome.DUPLICATE
             tracked.outcome[chosen[missing]] = Outcome.MISSING  # leaves the series as it was: the next finds the gap
             kept = ~(late | duplicate | missing)
-            chosen, slots, at, last, started = (a[kept] for a in (chosen, slots, at, last, started))
+            chosen, slots, at, last, started, back = (a[kept] for a in (chosen, slots, at, last, started, back))
         distance = np.where(started, steps_since(at, last, np.maximum(tracks.step[slots], 1), tracks.regular[slots]), 1)
+        distance = np.where(back, self._settings.max_gap + 1, distance)
         if (distance > 1).any():
+            long, doubtful = distance > self._settings.max_gap, self._doubtful(slots)
+            tracks.before[slots] = np.where(long & ~doubtful, last, tracks.before[slots])
+            tracks.jumped[slots] = np.where(long, ~back, tracks.jumped[slots])
             self._bridge(slots, chosen, distance, tracked)
         tracks.at[slots] = at
         tracks.started[slots] = True
         return chosen
+
+    def _came_back(self, at: Ints, slots: Ints, late: Flags) -> Flags:
+        """Which late readings (n,) show that a clock had jumped ahead.
+
+        These are of a series that is not warm again after a gap, lie far back in that gap, and are not alone.
+        """
+        tracks = self._tracks
+        steps = steps_since(tracks.at[slots], at, np.maximum(tracks.step[slots], 1), tracks.regular[slots])
+        within = late & self._doubtful(slots) & (at > tracks.before[slots]) & (steps > self._settings.max_gap)
+        tracks.behind[slots] = np.where(within, tracks.behind[slots] + 1, 0)
+        back: Flags = tracks.behind[slots] >= BELIEVED
+        tracks.behind[slots[back]] = 0
+        return back
+
+    def _doubtful(self, slots: Ints) -> Flags:
+        """Which series (n,) stand beyond a gap and are not warm again: their time may be a wrong one."""
+        tracks = self._tracks
+        doubtful: Flags = tracks.jumped[slots] & (tracks.since_reset[slots] < self._settings.warm_up)
+        return doubtful
 
     def _bridge(self, slots: Ints, chosen: Ints, distance: Ints, tracked: Tracked) -> None:
         """Run a short gap on the network's own forecast; reset the series after a long one."""

@@ -182,22 +182,28 @@ class Tracking:
         self.scaling, self.warm_up, self.max_gap = scaling, warm_up, max_gap
         self.gathered: list[Values] = []
         self.last: int | None = None
+        self.before_gap: int | None = None
+        self.behind = 0
         self.forecast: list[float] | None = None
         self.since = 0
 
     def take(self, at: int, values: Values) -> Taken:
         """What becomes of a reading."""
-        if self.last is not None and at < self.last:
+        back = self.came_back(at, values)
+        if self.last is not None and at < self.last and not back:
             return Taken("LATE")
         if self.last is not None and at == self.last:
             return Taken("DUPLICATE")
         if all(v is None for v, scored in zip(values, self.scored, strict=True) if scored):
             return Taken("MISSING")
+        gap = self.last is not None and not back and self.steps(self.last, at) > self.max_gap
+        if gap and (self.before_gap is None or self.since >= self.warm_up):
+            self.before_gap = self.last
         if self.scaling is None:
             self.gather(values)
             self.last = at
             return Taken("WARMING")
-        reset = self.bridge(at)
+        reset = self.forget() if back else self.bridge(at)
         self.last = at
         known = self.forecast
         z = []
@@ -235,15 +241,36 @@ class Tracking:
         """Run d - 1 steps on the own forecast, or reset; whether it was a reset."""
         if self.last is None or self.forecast is None or not self.regular:
             return False
-        distance = max(1, math.floor((at - self.last) / self.step + 0.5))  # rounded half up
+        distance = self.steps(self.last, at)
         if distance > self.max_gap:
-            self.network.state, self.forecast, self.since = None, None, 0
-            if self.looking:
-                self.looking.clear()
-            return True
+            return self.forget()
         for missing in range(1, distance):
             self.forecast = self.step_on(self.forecast, self.last + missing * self.step)
         return False
+
+    def steps(self, last: int, at: int) -> int:
+        """From one time to a later one, rounded half up."""
+        return max(1, math.floor((at - last) / self.step + 0.5)) if self.regular else 1
+
+    def forget(self) -> bool:
+        """Begin anew."""
+        self.network.state, self.forecast, self.since = None, None, 0
+        if self.looking:
+            self.looking.clear()
+        return True
+
+    def came_back(self, at: int, values: Values) -> bool:
+        """Whether a third reading in a row comes from within the gap before the last one, which is young."""
+        there = any(v is not None for v, scored in zip(values, self.scored, strict=True) if scored)
+        within = self.last is not None and self.before_gap is not None and self.before_gap < at < self.last
+        if not (within and there and self.since < self.warm_up and self.steps(at, self.last) > self.max_gap):
+            self.behind = 0
+            return False
+        self.behind += 1
+        if self.behind < 3:
+            return False
+        self.before_gap, self.behind = None, 0
+        return True
 
     def step_on(self, z: Sequence[float], at: int) -> list[float]:
         """The network and the past read z; the forecast of the next reading."""

@@ -82,6 +82,26 @@ def plain(detector, history):
     return tracking, errors, normal
 
 
+@pytest.mark.parametrize("kind", ["one", "channels"])
+def test_a_clock_that_jumps_and_comes_back_is_that_of_the_definitions(kind, request):
+    detector, history, later = scene(kind, request)
+    history = history[(~history.missing).any(axis=1)]
+    at = later.at.copy()
+    at[50:52] += 10_000 * STEP
+    at[53] += 20_000 * STEP
+    later = replace(later, at=at)
+    tracking, errors, normal = plain(detector, history)
+    judging = Judging(normal, PROBABILITY, detector.digest, later.name)
+    said = said_of(tracking, errors, judging, rows_of(later.at, later.values, later.missing))
+    scores, _ = Monitor(detector, POLICY).observe(stream(later))
+    found = [Outcome(outcome).name for outcome in scores.outcome]
+
+    assert found == [each.outcome for each in said]
+    assert found.count("LATE") < 20
+    np.testing.assert_allclose(scores.score, [each.score for each in said], 0, 2e-4)
+    np.testing.assert_array_equal(scores.alert, [each.alert for each in said])
+
+
 @pytest.mark.parametrize("kind", ["one", "channels", "calendar"])
 def test_calibration_and_scores_are_those_of_the_definitions(kind, request):
     detector, history, later = scene(kind, request)

@@ -261,3 +261,74 @@ def test_how_wrong_a_cold_network_is_does_not_weigh_for_a_whole_span(one):
 
     expected = parts.errors[settled : first + 1, 0].mean()
     assert parts.smoothed[first, 0] == pytest.approx(expected)
+
+
+AHEAD = 1000 * STEP
+
+
+def outcomes(known, part):
+    return [Outcome(code).name for code in observed(known, part)[0].outcome]
+
+
+def with_time(part, row, by):
+    """The same with one reading whose clock is off."""
+    at = part.at.copy()
+    at[row] += by
+    return replace(part, at=at)
+
+
+def test_a_time_far_ahead_is_taken_back_by_the_third_reading_that_goes_on_as_before(one):
+    found = outcomes(one, with_time(after(one, 120), 30, AHEAD))
+    warm_up = one.detector.settings.warm_up
+
+    assert found[30:34] == ["WARMING", "LATE", "LATE", "WARMING"]
+    assert found[33 : 33 + warm_up] == ["WARMING"] * warm_up
+    assert set(found[33 + warm_up :]) == {"SCORED"}
+
+
+def test_after_it_was_taken_back_a_series_is_as_if_it_had_begun_there(one):
+    jumped = with_time(after(one, 120), 30, AHEAD)
+    gap = jumped[np.r_[:30, 33:120]].shifted(30, 100)  # a gap of its own, and no wrong clock
+
+    np.testing.assert_array_equal(observed(one, jumped)[0].score[33:], observed(one, gap)[0].score[30:])
+
+
+def test_a_clock_that_jumps_for_good_is_believed(one):
+    found = outcomes(one, after(one, 120).shifted(30, 1000))
+
+    assert "LATE" not in found
+    assert found[-1] == "SCORED"
+
+
+def test_readings_from_before_the_gap_or_shortly_before_the_last_one_take_nothing_back(one):
+    calm = after(one, 60).shifted(30, 1000)
+    rows = np.r_[:32, 5:15, 31:60]
+    late = calm[rows]
+    shortly = replace(late, at=np.r_[late.at[:32], late.at[31] - STEP * np.arange(10, 0, -1), late.at[42:]])
+
+    assert outcomes(one, late)[32:42] == ["LATE"] * 10
+    assert outcomes(one, shortly)[32:42] == ["LATE"] * 10
+
+
+def test_readings_that_were_sent_again_between_new_ones_take_nothing_back(one):
+    """Two late ones in a row at most: what was in the gap comes while the series goes on."""
+    calm = after(one, 60).shifted(30, 1000)
+    within = calm.at[29] + STEP * np.arange(1, 21)
+    late = replace(calm[np.arange(20)], at=within)
+    at, values = list(calm.at[:31]), list(calm.values[:31])
+    for row in range(10):
+        at += [within[2 * row], within[2 * row + 1], calm.at[31 + row]]
+        values += [late.values[2 * row], late.values[2 * row + 1], calm.values[31 + row]]
+    both = replace(calm, at=np.array(at), values=np.array(values), missing=np.isnan(np.array(values)))
+
+    assert outcomes(one, both)[31:] == ["LATE", "LATE", "WARMING"] * 10
+
+
+def test_a_series_that_is_warm_again_is_where_it_says(one):
+    warm_up = one.detector.settings.warm_up
+    calm = after(one, 60 + warm_up).shifted(30, 1000)
+    last = 30 + warm_up
+    at = np.r_[calm.at[:last], calm.at[29] + STEP * np.arange(1, 11)]
+    found = outcomes(one, replace(calm[np.arange(last + 10)], at=at))
+
+    assert found[last:] == ["LATE"] * 10
