@@ -6,6 +6,7 @@ A guess is written into a configuration as a proposal, with its reason beside it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,10 +14,12 @@ from typing import Any, Protocol
 
 from pipeline.exceptions import DataError
 from pipeline.formats import times
-from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
+from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
 
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "at", "event_time", "eventtime", "created_at", "t")
 SERIES_NAMES = ("series", "sensor_id", "device_id", "machine_id", "sensor", "device", "machine", "asset", "id", "name")
+SENSOR_NAMES = ("sensor", "sensor_id", "metric", "measurement", "parameter", "signal", "variable", "tag", "name")
+MOST_SENSORS = 64  # of one machine: more names of something are those of machines
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # seconds: 1990 and 2100, between which a number may be a time
 
 
@@ -52,6 +55,9 @@ def guess(records: Sequence[Record], topic: str) -> Guess:
     numbers = [name for name, values in rest.items() if name != series.field and all(map(_is_number, values))]
     if not numbers:
         raise DataError(f"topic {topic}: no field but {time} is always a number, found {', '.join(fields)}")
+    joined = _joined(records, rest, numbers, len(documents), TimeMapping(time, unit))
+    if joined is not None:
+        return joined
     channels = {name.replace(".", "_"): name for name in numbers}
     reasons = [f"{time} is the time: every value reads as {'ISO 8601' if unit == 'iso8601' else f'a number in {unit}'}"]
     unread = [name for name in rest if name not in numbers and name != series.field]
@@ -63,6 +69,37 @@ def guess(records: Sequence[Record], topic: str) -> Guess:
         channels={channel: name for channel, name in channels.items() if channel != name},
     )
     return Guess(mapping, tuple(channels), (reasons[0], why, *reasons[1:]))
+
+
+def _joined(
+    records: Sequence[Record],
+    fields: Mapping[str, Sequence[Any]],
+    numbers: Sequence[str],
+    documents: int,
+    time: TimeMapping,
+) -> Guess | None:
+    """Records of single sensors that belong to machines: one number, the name of a sensor, and that of a machine."""
+    named = [name for name in fields if _rank(name, SENSOR_NAMES) < len(SENSOR_NAMES)]
+    for sensor in sorted(named, key=lambda name: _rank(name, SENSOR_NAMES)):
+        values = fields[sensor]
+        sensors = list(dict.fromkeys(values))
+        if len(numbers) != 1 or len(values) < documents or not all(isinstance(value, str) for value in values):
+            continue
+        by, why = _series(records, {name: each for name, each in fields.items() if name != sensor}, documents)
+        of_machines = not by.topic and {record.key for record in records} != {name.encode() for name in sensors}
+        if 1 < len(sensors) <= MOST_SENSORS and of_machines:
+            channels = {re.sub(r"\W+", "_", name): name for name in sorted(sensors)}
+            mapping = InputMapping(
+                shape="long",
+                series=SeriesMapping(field=sensor),
+                time=time,
+                channels={channel: name for channel, name in channels.items() if channel != name},
+                join=JoinMapping(by, numbers[0]),
+                lateness_seconds=5.0 if time.clock == "time" else 0.0,
+            )
+            reasons = f"{sensor} names a sensor: {len(sensors)} of them", f"{why}; its sensors are joined to readings"
+            return Guess(mapping, tuple(channels), (f"{time.field} is the time, in {time.unit}", *reasons))
+    return None
 
 
 def _flat(value: bytes | None) -> dict[str, Any]:

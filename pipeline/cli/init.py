@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.cli.columns import open_files
+from pipeline.cli.configuration import assembly_of
 from pipeline.cli.console import counted, say
 from pipeline.cli.proposal import Proposal, configuration
 from pipeline.cli.survey import survey
@@ -106,7 +107,10 @@ def _from_topic(topic: str, servers: str) -> Proposal:
     decoded = JsonDecoder(found.mapping, found.channels).decode(records)
     if not len(decoded.readings):
         raise DataError(f"topic {topic}: no record is a reading; the first: {decoded.rejected[0].detail}")
-    looked_at = survey(decoded.readings, found.channels, found.mapping.time.clock)
+    readings, assembly = decoded.readings, assembly_of(found.mapping, found.channels)
+    if assembly is not None:
+        readings = join([assembly.take(readings)[0], assembly.flush(readings.names)])
+    looked_at = survey(readings, found.channels, found.mapping.time.clock)
     reasons = (*found.reasons, f"{len(decoded.readings)} of {len(records)} records are readings by this")
     return Proposal(_name(topic), looked_at, servers, topic, found.mapping, reasons)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.cli.survey import ChannelSurvey, Survey, duration
-from pipeline.formats.mapping import InputMapping
+from pipeline.formats.mapping import InputMapping, SeriesMapping
 
 TEMPLATE = """\
 # Settings of Plumbline; `plumbline schema` names every key. All but `detectors` may be left out.
@@ -105,12 +105,21 @@ def _input(proposal: Proposal) -> Iterator[str]:
         return
     yield from (f"# {reason}" for reason in proposal.reasons)
     yield f"topic: {plain(proposal.topic or '')}"
-    series = mapping.series
-    source = (
-        f"field: {plain(series.field)}" if series.field is not None else "key: true" if series.key else "topic: true"
-    )
-    yield f"series: {{{source}}}"
+    if mapping.join is not None:
+        yield "shape: long"
+    yield f"series: {_source(mapping.series)}"
+    if mapping.join is not None:
+        lateness = f"lateness_seconds: {mapping.lateness_seconds:g}"
+        by = f"by: {_source(mapping.join.by)}, value: {plain(mapping.join.value)}"
+        yield f"join: {{{by}, {lateness}}}  # a reading that lacks a sensor waits so long for it, in event time"
     yield f"time: {{field: {plain(mapping.time.field)}, unit: {mapping.time.unit}}}"
+
+
+def _source(series: SeriesMapping) -> str:
+    """Where a name stands, as it is written."""
+    if series.field is not None:
+        return f"{{field: {plain(series.field)}}}"
+    return "{key: true}" if series.key else "{topic: true}"
 
 
 def _channels(proposal: Proposal) -> Iterator[str]:

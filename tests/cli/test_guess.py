@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cli.guess import guess
 from pipeline.exceptions import DataError
-from pipeline.formats.mapping import SeriesMapping, TimeMapping
+from pipeline.formats.mapping import JoinMapping, SeriesMapping, TimeMapping
 
 TIMES = "ISO 8601, or a number called timestamp, time or ts"
 BY_HAND = "write the configuration by hand, plumbline schema names the keys"
@@ -86,6 +86,50 @@ def test_keys_that_never_repeat_name_records_and_no_series():
     keyed = [record._replace(key=str(row).encode()) for row, record in enumerate(records(documents))]
 
     assert guess(keyed, "readings").mapping.series == SeriesMapping(topic=True)
+
+
+def single(rows=24, sensor="metric", machine="pump"):
+    """Two pumps of three sensors each, a value a record."""
+    return [
+        {
+            "ts": f"2026-03-01T14:{row // 6:02}:00Z",
+            machine: f"pump-{row // 3 % 2}",
+            sensor: ("temp.in", "flow", "p")[row % 3],
+            "value": 1.5 * row,
+        }
+        for row in range(rows)
+    ]
+
+
+def test_records_of_single_sensors_are_joined_by_their_machine():
+    found = guess(records(single()), "readings")
+
+    assert found.mapping.shape == "long"
+    assert found.mapping.series == SeriesMapping(field="metric")
+    assert found.mapping.join == JoinMapping(SeriesMapping(field="pump"), "value")
+    assert found.channels == ("flow", "p", "temp_in")
+    assert found.mapping.channels == {"temp_in": "temp.in"}
+    assert found.reasons == (
+        "ts is the time, in iso8601",
+        "metric names a sensor: 3 of them",
+        "pump names the series: 2 in 24 records; its sensors are joined to readings",
+    )
+
+
+def test_the_key_may_name_the_machine():
+    documents = [{key: value for key, value in one.items() if key != "pump"} for one in single(sensor="sensor")]
+    keyed = [one._replace(key=b"pump-%d" % (row // 3 % 2)) for row, one in enumerate(records(documents))]
+
+    assert guess(keyed, "readings").mapping.join == JoinMapping(SeriesMapping(key=True), "value")
+
+
+def test_sensors_of_no_machine_are_series_of_their_own():
+    documents = [{key: value for key, value in one.items() if key != "pump"} for one in single(sensor="sensor")]
+    keyed = [records([document], document["sensor"].encode())[0] for document in documents]
+
+    for given in (records(documents), keyed):
+        assert guess(given, "readings").mapping.join is None
+        assert guess(given, "readings").mapping.series == SeriesMapping(field="sensor")
 
 
 @pytest.mark.parametrize(

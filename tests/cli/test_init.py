@@ -10,6 +10,7 @@ from pipeline.cli.main import main
 from pipeline.cli.proposal import plain
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
+from pipeline.formats.mapping import JoinMapping, SeriesMapping
 from pipeline.monitor.policy import FalseAlarms
 from pipeline.service.ports import Message
 from pipeline.settings.strict_yaml import parse
@@ -129,6 +130,26 @@ def test_a_topic_becomes_a_configuration_with_the_guesses_beside_it(kafka, fresh
     assert settings.kafka.bootstrap_servers == kafka
     assert "# pump names the series: 2 in 30 records" in text
     assert "# 30 of 31 records are readings by this" in text
+
+
+def test_a_topic_of_single_sensors_becomes_a_configuration_that_joins_them(kafka, fresh_name, initiated):
+    create_topic(Cluster(kafka), fresh_name)
+    sink = KafkaSink(Cluster(kafka))
+    for row in range(80):
+        at = f"2026-03-01T14:{row // 4:02}:00Z"
+        reading = {"ts": at, "pump": f"p{row // 2 % 2}", "sensor": ("t.in", "flow")[row % 2], "value": 71 + row}
+        sink.send(Message(fresh_name, None, json.dumps(reading).encode()))
+    sink.flush(10)
+    sink.close(1)
+    settings, text, said = initiated("--topic", fresh_name, "--bootstrap-servers", kafka)
+    detector = settings.detector()
+
+    assert detector.channels == ("flow", "t_in")
+    assert detector.input.join == JoinMapping(SeriesMapping(field="pump"), "value")
+    assert detector.input.series == SeriesMapping(field="sensor")
+    assert detector.input.lateness_seconds == 5.0
+    assert 't_in: {field: "t.in"}  # 71 to 149' in text
+    assert "40 readings" in said
 
 
 def test_an_empty_topic_gives_nothing_to_guess_from(kafka, fresh_name, tmp_path, monkeypatch, capsys):
