@@ -89,8 +89,8 @@ def test_what_is_no_bundle_is_refused_with_the_command_that_writes_one(tmp_path)
         (b"", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "is not the manifest of a bundle"),
-        (b'{"format": 9, "files": {}}', "this program reads format 5, the bundle has format 9"),
-        (b'{"format": 5, "files": {}}', "damaged or not ours"),
+        (b'{"format": 9, "files": {}}', "this program reads format 6, the bundle has format 9"),
+        (b'{"format": 6, "files": {}}', "damaged or not ours"),
     ],
 )
 def test_a_manifest_that_is_not_ours_is_refused(folder, content, said):

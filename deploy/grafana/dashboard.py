@@ -321,6 +321,7 @@ def process() -> list[Any]:
             "Series that are remembered. Healthy: as many as there are sensors; a steady rise is a name with no bound.",
             "short",
             (f"sum by (detector) (plumbline_series{{{ALL}}})", "{{detector}}"),
+            (f"sum by (detector) (plumbline_waiting_readings{{{ALL}}})", "{{detector}}, readings that wait"),
         ).span(6),
         curves(
             "Reloads",

@@ -161,8 +161,7 @@ class InputMapping:
             return [path_of(self.join.value)] * len(channels)
         if self.shape == "long" and len(channels) > 1:
             raise ValueError(
-                f"shape is long, which has one channel; here are {len(channels)}: {', '.join(channels)}; "
-                "join makes readings of the records of several sensors, as in join: {by: machine}"
+                f"shape is long, which has one channel without join; here are {len(channels)}: {', '.join(channels)}"
             )
         paths = [path_of(self.channels[name]) if name in self.channels else (name,) for name in channels]
         _check_apart([path_of(self.time.field), *dict.fromkeys(self.series.fields()), *paths])

@@ -98,7 +98,7 @@ def test_a_damaged_bundle_is_a_problem_and_the_rest_is_still_looked_at(bundle, c
         ),
         (
             "input: {topic: r, shape: long}",
-            "pumps input PROBLEM shape is long, which has one channel; here are 2: temp, flow",
+            "pumps input PROBLEM shape is long, which has one channel without join; here are 2: temp, flow",
         ),
     ],
 )

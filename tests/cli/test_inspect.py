@@ -35,7 +35,7 @@ def test_a_bundle_is_told_in_lines(bundle, capsys):
 
     assert lines[:8] == [
         f"bundle {bundle}",
-        "format 5",
+        "format 6",
         f"digest {load(bundle).digest}",
         "channels 2: temp, flow",
         "clock time",

@@ -51,7 +51,10 @@ def joined(by=None, value="value", channels=None):
         (lambda: InputMapping(channels={"a": "x", "b": "x.y"}), "fields 'x' and 'x.y' collide"),
         (lambda: InputMapping(channels={"a": "timestamp"}), "fields 'timestamp' and 'timestamp' collide"),
         (lambda: InputMapping(channels={"a": "x"}).paths(["b"]), "'a', which the detector does not have: b"),
-        (lambda: InputMapping(shape="long").paths(["a", "b"]), "shape is long, which has one channel; here are 2"),
+        (
+            lambda: InputMapping(shape="long").paths(["a", "b"]),
+            "shape is long, which has one channel without join; here are 2",
+        ),
         (lambda: InputMapping(join=JoinMapping()), "join is given, and shape is wide: long is needed"),
         (lambda: joined(value="timestamp"), "fields 'timestamp' and 'timestamp' collide"),
         (lambda: joined(by=SeriesMapping(field="value")), "fields 'value' and 'value' collide"),
