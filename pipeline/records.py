@@ -19,15 +19,16 @@ Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
+Outcomes = npt.NDArray[np.uint8]  # of Outcome
 
 Labels = tuple[tuple[str, str], ...]  # names and values of what is declared of a series
 Clock = Literal["time", "index"]  # microseconds since 1970 UTC, or a sample number of step 1
 Event = Literal["raised", "updated", "cleared", "budget_spent"]
 Severity = Literal["warning", "critical"]
-QuietKind = Literal["stuck"]  # of incidents that no score has to do with
+QuietKind = Literal["stuck", "silent"]  # of incidents that no score has to do with
 Kind = Literal["anomaly"] | QuietKind
-Because = Literal["point", "sustained", "range", "stuck"]
-Closing = Literal["calm", "gap", "moved"]
+Because = Literal["point", "sustained", "range", "stuck", "silent"]
+Closing = Literal["calm", "gap", "moved", "spoke"]
 
 
 class Outcome(IntEnum):
@@ -125,7 +126,7 @@ class Scores:
     elsewhere.
     """
 
-    outcome: npt.NDArray[np.uint8]  # (N,) Outcome
+    outcome: Outcomes  # (N,)
     score: Floats  # (N,) decades of rarity: 2.0 is one reading in a hundred
     bar: Floats  # (N,) the bar that the reading was compared with, in decades
     exceeds: Flags  # (N,) the reading passed its bar, whether or not an alert was held back
@@ -192,15 +193,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """How long a channel has been stuck, in readings."""
+    """How long a channel has been stuck, in readings, or a series silent, in steps."""
 
-    readings: int  # in a row with one and the same value
+    readings: int  # in a row with one and the same value; steps without any where a series is silent
     limit: int  # the incident was raised because there were more
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """An event in the life of an incident. Times are in the detector's clock.
+
+    That a series is silent is told by a reading of another one, which `partition` and `offset` name.
 
     Where `group` is given, the incident is the group's, and with it id, event, severity, start and end; all else is of
     the member whose reading caused the event. Where `kind` is not anomaly no score has to do with it: `quiet` is given,

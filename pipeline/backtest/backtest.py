@@ -7,13 +7,13 @@ comes out is in the order of the files and their rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.monitor.monitor import Monitor
-from pipeline.records import Alert, Decoded, Scores, join
+from pipeline.records import Alert, Decoded, Outcomes, Readings, Scores, join
 
 VALUES_AT_ONCE = 20_000_000  # held in memory while files are read side by side: some 40 bytes each, with their scores
 COLUMNS_OF_A_ROW = 2  # what a row holds beside its channels, counted as so many of them
@@ -38,6 +38,29 @@ class Part:
     decoded: Decoded
     scores: Scores
     alerts: list[Alert]
+
+
+class Heard:
+    """When which series had a reading, of all parts: whoever falls silent is told when all were observed."""
+
+    def __init__(self) -> None:
+        self._readings: list[Readings] = []
+        self._outcomes: list[Outcomes] = []
+
+    def take(self, part: Part) -> None:
+        """One more part; its values are not kept."""
+        readings = part.decoded.readings
+        nothing = np.zeros((len(readings), 0))
+        self._readings.append(replace(readings, values=nothing, missing=nothing.astype(bool)))
+        self._outcomes.append(part.scores.outcome)
+
+    def silences(self, monitor: Monitor) -> list[Alert]:
+        """The events of silent series, in the order of time, as if all files had come side by side."""
+        if not self._readings:
+            return []
+        readings, outcome = join(self._readings), np.concatenate(self._outcomes)
+        order = np.argsort(readings.at, kind="stable")
+        return monitor.listen(readings[order], outcome[order])
 
 
 def replay(monitor: Monitor, lanes: Sequence[Lane], side_by_side: bool) -> Iterator[Part]:

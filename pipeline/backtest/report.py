@@ -97,6 +97,7 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
             "bar": monitor.policy.bar,
             "clear_after": monitor.policy.clear_after,
             "stuck_after": monitor.policy.stuck_after,
+            "silent_after": monitor.policy.silent_after,
             "budget": None if (budget := monitor.policy.budget) is None else asdict(budget),
             **({} if (grouping := monitor.policy.grouping) is None else {"grouping": asdict(grouping)}),
         },

@@ -97,7 +97,7 @@ class Replay:
         clock = self._monitor.detector.clock
         scores, events = self._monitor.observe(readings)
         self.readings += len(readings)
-        for alert in self._monitor.group(events):
+        for alert in self._monitor.group([*events, *self._monitor.listen(readings, scores.outcome)]):
             if alert.id in self._ids:
                 self._events[alert.event, alert.offset] = json.loads(alerts.encode(alert))
         for one in decoded.rejected:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.backtest.backtest import Lane, Part, replay
+from pipeline.backtest.backtest import Heard, Lane, Part, replay
 from pipeline.backtest.report import Findings, report, what_if
 from pipeline.backtest.trace import Tracing, of_scores
 from pipeline.bundle import load
@@ -172,6 +172,7 @@ class Results:
         self._out = out
         self._pictures = pictures
         self._tracing = Tracing()
+        self._heard = Heard()
         self._lane = 0
         self._moved = False
         self._comparison = Comparison(learnt, learn_from)
@@ -196,6 +197,7 @@ class Results:
         batch = scores_batch(self._schema, self._learnt.names, file.name, part.batch, part.decoded, part.scores)
         self._sink.append(batch)
         self.alerts += part.alerts
+        self._heard.take(part)
         self._tracing.parts.append(part)
 
     def _note_moved(self, file: str, part: Part) -> None:
@@ -233,7 +235,7 @@ class Results:
 
     def write(self, monitor: Monitor, seconds: float) -> dict[str, Any]:
         """Alerts in the order of time, and the report."""
-        told = monitor.group(in_time(self.alerts))
+        told = monitor.group(in_time([*self.alerts, *self._heard.silences(monitor)]))
         if monitor.policy.grouping is not None:
             self.findings.alerts = Counter(alert.event for alert in of_scores(told))
         lines = [alert_format.encode(alert) + b"\n" for alert in told]

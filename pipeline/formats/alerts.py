@@ -99,7 +99,7 @@ def _outside(at: int, clock: Clock) -> str | int:
 def sentence(alert: Alert) -> str:
     """What happened, for an operator, in one line whatever the names contain. Times are UTC."""
     if alert.quiet is not None:
-        parts = _stuck(alert, alert.quiet)
+        parts = _stuck(alert, alert.quiet) if alert.kind == "stuck" else _silent(alert, alert.quiet)
     else:
         parts = _ended(alert) if alert.event == "cleared" else _ongoing(alert)
     whose = alert.series if alert.group is None else f"{in_words(alert.group.labels)}, {alert.series}"
@@ -148,6 +148,18 @@ def _stuck(alert: Alert, quiet: Quiet) -> list[str]:
         f"one value in {quiet.readings:,} readings, more than {quiet.limit:,}",
         too if others else "",
         f"since {when(alert.start, alert.clock, alert.at)}",
+    ]
+
+
+def _silent(alert: Alert, quiet: Quiet) -> list[str]:
+    """The parts of the sentence about a series that sends nothing, or sent nothing."""
+    now = when(alert.at, alert.clock)
+    if alert.event == "cleared":
+        return [f"speaks again at {now} after {duration(alert.at - alert.start, alert.clock)}"]
+    return [
+        f"silent at {now}",
+        f"no reading for {quiet.readings:,} steps, more than {quiet.limit:,}, while others go on",
+        f"the last one was at {when(alert.start, alert.clock, alert.at)}",
     ]
 
 

@@ -25,12 +25,13 @@ from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.quiet import QuietEvents
 from pipeline.monitor.scorer import Scorer
+from pipeline.monitor.silence import Silence
 from pipeline.monitor.slots import Slots, nothing
 from pipeline.monitor.smoothing import span_of
 from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracker
-from pipeline.records import Alert, Flags, Ints, QuietKind, Readings, Scores, Severity
+from pipeline.records import Alert, Flags, Ints, Outcome, Outcomes, QuietKind, Readings, Scores, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Monitor:
         self._aside = [Judge(detector, other, *three, name) for other, three in zip(what_if, asides, strict=True)]
         self._quiet = QuietEvents(detector, Labelling(self.policy.labels), name)
         self._stuck = Stuck(detector, self.policy, self._slots.runs, self._quiet)
+        self._silence = Silence(self.policy, self._slots.silences, self._tracks, self._marks, self._table, self._quiet)
         self._groups = groups_of(detector, self.policy)
         self._aside_events: list[tuple[Policy, list[Alert]]] = [(other, []) for other in what_if]  # to be grouped
         self._names: Sequence[str] = ()
@@ -143,6 +145,16 @@ class Monitor:
         alerts = [alert for _, alert in sorted(said, key=lambda event: event[0])]
         return scores, alerts, replace(parts, bar=bar, target=target)
 
+    def listen(self, readings: Readings, outcome: Outcomes) -> list[Alert]:
+        """The events of series that fall silent or speak again, as N readings tell that were observed.
+
+        They are to come in the order of arrival, each once; a backtest that reads series one after the other gives them
+        in the order of time, when it has observed them all. Their values are not looked at.
+        """
+        slots = self._slots_of(readings)
+        said = self._silence.follow(readings, slots, outcome <= TAKEN, outcome == Outcome.SCORED)
+        return [alert for _, alert in said]
+
     def group(self, alerts: Iterable[Alert]) -> list[Alert]:
         """The events as they are told: those of series that are grouped as events of one incident.
 
@@ -192,7 +204,7 @@ class Monitor:
 
     def open_quiet(self) -> dict[QuietKind, int]:
         """How many incidents are open that no score has to do with, by kind."""
-        return {"stuck": self._stuck.still_open()}
+        return {"stuck": self._stuck.still_open(), "silent": self._silence.still_open()}
 
     def last(self, series: str) -> int | None:
         """The time of the last reading of a series that was fitted or seen; None where there is none."""
@@ -290,6 +302,7 @@ class Monitor:
 
     def _forget_codes(self) -> None:
         """Look every series up again: its slot may be another one."""
+        self._silence.forget()
         self._coded, self._slot_of_code = np.zeros(0, bool), np.zeros(0, np.int64)
 
     def _begin(self, series: str) -> int:

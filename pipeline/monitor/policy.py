@@ -109,6 +109,7 @@ class Policy:
     labels: tuple[LabelRule, ...] = ()  # of series; the first rule that fits counts
     grouping: Grouping | None = None
     stuck_after: float = 3.0  # times the longest run of one value in training; 0: no channel is ever stuck
+    silent_after: int = 20  # steps without a reading while others of the partition go on; 0: no series is ever silent
 
     def __post_init__(self) -> None:
         if self.stuck_after and not self.stuck_after >= 1:
@@ -116,6 +117,8 @@ class Policy:
                 f"stuck_after is {self.stuck_after:g}: 1 or more (times the longest run in training) is needed, "
                 "or 0 for never"
             )
+        if self.silent_after < 0:
+            raise ValueError(f"silent_after is {self.silent_after}: a number of steps is needed, or 0 for never")
         if self.bar not in ("tracking", "static"):
             raise ValueError(f"bar is {self.bar!r}: tracking or static is needed")
         if self.clear_after < 1:

@@ -28,12 +28,16 @@ class QuietEvents:
         cause: tuple[Readings, int],
         quiet: Quiet,
         *,
+        at: int | None = None,
         channels: tuple[Deviation, ...] = (),
         closing: Closing | None = None,
     ) -> Alert:
-        """An event of the incident of this series that began at `start`; `cause` is the reading in a row of some."""
+        """An event of the incident of this series that began at `start`; `cause` is the reading in a row of some.
+
+        It is of the time `at`, or of the reading's where that is not given.
+        """
         readings, row = cause
-        at = int(readings.at[row])
+        at = int(readings.at[row]) if at is None else at
         if event == "raised":
             self.raised[kind] += 1
         return Alert(

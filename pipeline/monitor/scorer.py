@@ -10,8 +10,8 @@ from pipeline.detector.fusion import fuse, heard, levels, opinions
 from pipeline.detector.scaling import unscale
 from pipeline.detector.views import errors_of, prediction_error
 from pipeline.monitor.incidents import Judged
+from pipeline.monitor.marks import Marks
 from pipeline.monitor.parts import Parts
-from pipeline.monitor.slots import Marks
 from pipeline.monitor.smoothing import beyond_habit, smooth, span_of
 from pipeline.monitor.tracker import Tracked, Tracks
 from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Scores

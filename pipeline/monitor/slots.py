@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,24 +12,17 @@ from pipeline.monitor import snapshot
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.decision import no_bars
 from pipeline.monitor.incidents import none_open
+from pipeline.monitor.marks import Marks
+from pipeline.monitor.silence import no_silences
 from pipeline.monitor.stuck import no_runs
 from pipeline.monitor.table import Columns, Table
 from pipeline.monitor.tracker import no_tracks
-from pipeline.records import Floats, Ints
+from pipeline.records import Floats
 
 
 def nothing(series: str) -> bytes:  # noqa: ARG001
     """What is remembered of a series where there is no such thing."""
     return b""
-
-
-@dataclass(slots=True)
-class Marks(Columns):
-    """What a series is held against, and where its last reading came from."""
-
-    calibration: Ints  # (S,) which of the detector's
-    partition: Ints  # (S,)
-    offset: Ints  # (S,) the last one observed
 
 
 class Slots:
@@ -44,7 +36,9 @@ class Slots:
         self.open = none_open(len(detector.channels))
         self.spent = none_spent()
         self.runs = no_runs(int(detector.scored.sum()))
-        self.table = Table(self.tracks, self.marks, self.bars, self.open, self.spent, self.runs, aside=aside)
+        self.silences = no_silences()
+        columns = (self.tracks, self.marks, self.bars, self.open, self.spent, self.runs, self.silences)
+        self.table = Table(*columns, aside=aside)
         self._views = detector.views
 
     def begin(self, series: str, step: int, regular: bool, period: int) -> int:

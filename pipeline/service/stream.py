@@ -49,7 +49,7 @@ class Stream:
         """Take records and what they were decoded to; nothing is told of those below an offset by partition number."""
         readings, settled = self.monitor.assemble(decoded.readings)
         scores, alerts = self.monitor.observe(readings)
-        alerts = self.monitor.group(alerts)
+        alerts = self.monitor.group([*alerts, *self.monitor.listen(readings, scores.outcome)])
         rejected = [(records[one.row], one) for one in decoded.rejected]
         ignored = [records[row] for row in decoded.ignored]
         outcomes, replayed = settled.outcome, 0

@@ -99,6 +99,11 @@ class PolicySection(Section):
         default=Policy().stuck_after,
         description="times the longest run of one value in training that raise an incident of kind stuck; 0: never",
     )
+    silent_after: int = Field(
+        default=Policy().silent_after,
+        description="steps without a reading, while others of the partition go on, that raise an incident of kind "
+        "silent; 0: never",
+    )
     group_by: Names | None = Field(
         default=None, description="labels: incidents that open together in series that share them are one"
     )
@@ -108,7 +113,7 @@ class PolicySection(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        Policy(clear_after=self.clear_after, stuck_after=self.stuck_after)
+        Policy(clear_after=self.clear_after, stuck_after=self.stuck_after, silent_after=self.silent_after)
         self._grouping()
         return self
 
@@ -117,7 +122,15 @@ class PolicySection(Section):
         promise = None if self.false_alarms is None else self.false_alarms.build()
         budget = None if self.budget is None else self.budget.build()
         return Policy(
-            promise, self.bar, self.clear_after, rules, budget, tuple(labels), self._grouping(), self.stuck_after
+            promise,
+            self.bar,
+            self.clear_after,
+            rules,
+            budget,
+            tuple(labels),
+            self._grouping(),
+            self.stuck_after,
+            self.silent_after,
         )
 
     def _grouping(self) -> Grouping | None:

@@ -203,7 +203,8 @@ def observed(
     decoded = JsonDecoder(schedule.mapping, detector.names).decode(log)
     monitor = monitor_of(detector, schedule.mapping)
     readings, _ = monitor.assemble(decoded.readings)
-    return decoded, readings, *monitor.observe(readings)
+    scores, alerts = monitor.observe(readings)
+    return decoded, readings, scores, [*alerts, *monitor.listen(readings, scores.outcome)]
 
 
 @cache
