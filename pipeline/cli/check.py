@@ -40,8 +40,8 @@ def check(config: Path, /, *, connect: bool = False) -> int:
     """Say whether a configuration will run, before it does.
 
     Reads the settings, loads the bundles that they name, and holds the two against each other, and against the state
-    in its folder: what of it a start or a reload will keep. Everything is looked at, also after a problem; the exit code
-    is 0 when all of it will run.
+    in its folder: what of it a start or a reload will keep. Everything is looked at, also after a problem; the exit
+    code is 0 when all of it will run.
 
     Parameters
     ----------
