@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
@@ -16,8 +18,9 @@ from pipeline.cli.inspect import step_in_words
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
+from pipeline.connectors.state_folder import read_state, state_files
 from pipeline.detector.detector import Detector
-from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError
+from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError, StateError
 from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.settings import DetectorSettings, Settings
@@ -36,8 +39,9 @@ class Finding:
 def check(config: Path, /, *, connect: bool = False) -> int:
     """Say whether a configuration will run, before it does.
 
-    Reads the settings, loads the bundles that they name, and holds the two against each other. Everything is looked
-    at, also after a problem; the exit code is 0 when all of it will run.
+    Reads the settings, loads the bundles that they name, and holds the two against each other, and against the state
+    in its folder: what of it a start or a reload will keep. Everything is looked at, also after a problem; the exit
+    code is 0 when all of it will run.
 
     Parameters
     ----------
@@ -47,7 +51,8 @@ def check(config: Path, /, *, connect: bool = False) -> int:
         Also reach Kafka and look for the topics.
     """
     settings = load_settings(config)
-    findings = [found for each in settings.detectors.values() for found in _detector(each, settings.path)]
+    saved = _saved(settings)
+    findings = [found for each in settings.detectors.values() for found in _detector(each, settings.path, saved)]
     findings += _kafka(settings, connect)
     say(f"{config}: {counted(len(settings.detectors), 'detector')}")
     say(table([(each.subject, each.aspect, _marked(each)) for each in findings], indent="  "))
@@ -64,7 +69,38 @@ def _failed(subject: str, aspect: str, error: PlumblineError) -> Finding:
     return Finding(subject, aspect, str(error), 2 if isinstance(error, SettingsError | DataError) else 1)
 
 
-def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
+class Saved(NamedTuple):
+    """The saved state of one partition."""
+
+    detector: str
+    topic: str
+    digest: str
+    series: int
+
+
+def _saved(settings: Settings) -> list[Saved]:
+    """What is saved in the state's folder, also while a service runs; a file that cannot be read warms up as well."""
+    saved = []
+    for path in state_files(settings.state.folder) if settings.state.folder is not None else ():
+        with suppress(StateError):
+            held = read_state(path)
+            saved.append(Saved(held.detector, held.partition.topic, held.state.digest, len(held.state.slots)))
+    return saved
+
+
+def _state(settings: DetectorSettings, detector: Detector, saved: Sequence[Saved]) -> Iterator[Finding]:
+    """What a start or a reload will make of the state that is saved of a detector; nothing where there is none."""
+    mine = [one for one in saved if (one.detector, one.topic) == (settings.name, settings.topic)]
+    for words, some in (
+        ("kept", [one for one in mine if one.digest == detector.digest]),
+        ("of another bundle, and warmed up anew", [one for one in mine if one.digest != detector.digest]),
+    ):
+        if some:
+            series = sum(one.series for one in some)
+            yield Finding(settings.name, "state", f"{counted(len(some), 'partition')}, {series:,} series: {words}")
+
+
+def _detector(settings: DetectorSettings, config: Path, saved: Sequence[Saved]) -> Iterator[Finding]:
     name = settings.name
     if settings.bundle is None:
         yield Finding(name, "bundle", "none is named: enough for train and backtest, not for serve")
@@ -82,6 +118,7 @@ def _detector(settings: DetectorSettings, config: Path) -> Iterator[Finding]:
     yield Finding(name, "bundle", f"{shown(settings.bundle)}: {_in_words(detector)}")
     channels, topic = _fit(settings, detector)
     yield from (channels, _promise(settings, detector), topic)
+    yield from _state(settings, detector, saved)
 
 
 def _in_words(detector: Detector) -> str:

@@ -165,6 +165,8 @@ class Service:
     def _restore(self, connection: Connection) -> None:
         """Bring states back for a while, and read on where they are."""
         ready = self._partitions.go_on(connection.source, self._settings.restore_for)
+        if ready:
+            self._scoring.assigned()
         if ready and not self._held_back:
             connection.source.resume(ready)
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.bundle import load
 from pipeline.cli.main import main
 from pipeline.connectors.kafka_client import Cluster, create_topic
+from pipeline.connectors.state_folder import StateFolder
+from pipeline.service.ports import Partition, SavedState
 from tests.service.small import bundled
 
 OTHERS = "lacking flow, besides pressure; mend the list or fit the detector again"
@@ -150,4 +153,22 @@ def test_connecting_looks_for_the_topics(kafka, fresh_name, bundle, checked):
         f"kafka output topic {fresh_name}-alerts",
         f"kafka brokers {kafka}: reached",
         "it will run",
+    ]
+
+
+def test_the_saved_state_is_told_as_what_a_reload_makes_of_it(bundle, checked, tmp_path):
+    digest, slots = load(bundle).digest, {"a": b"1", "b": b"2"}
+    with StateFolder(tmp_path / "state") as folder:  # a service may hold its lock meanwhile
+        folder.save("pumps", Partition("r", 0), SavedState(5, digest, slots))
+        folder.save("pumps", Partition("r", 1), SavedState(5, digest, {"c": b"3"}))
+        folder.save("pumps", Partition("r", 2), SavedState(5, "d" * 64, {"d": b"4"}))
+        folder.save("pumps", Partition("earlier", 0), SavedState(5, digest, slots))
+        folder.save("pumps", Partition("r", 3), SavedState(5, digest, slots))
+        (tmp_path / "state" / "pumps" / "r" / "3.state").write_bytes(b"damaged")
+        code, lines = checked(f"detectors: {{pumps: {{bundle: {bundle}, input: {{topic: r}}}}}}")
+
+    assert code == 0
+    assert [line for line in lines if line.startswith("pumps state")] == [
+        "pumps state 2 partitions, 3 series: kept",
+        "pumps state 1 partition, 1 series: of another bundle, and warmed up anew",
     ]

@@ -2,7 +2,7 @@ import logging
 import os
 import signal
 
-from pipeline.cli.process import Facts, Seldom, Signals, SystemClock
+from pipeline.cli.process import Facts, Hangup, Seldom, Signals, SystemClock
 
 
 def line_of(message, name="plumbline.service", **facts):
@@ -38,6 +38,18 @@ def test_the_first_signal_asks_and_ends_a_wait():
 
         assert signals.asked()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_hangup_is_told_once_and_ends_nothing():
+    before = signal.getsignal(signal.SIGHUP)
+    with Hangup() as hangup:
+        assert not hangup.came()
+
+        os.kill(os.getpid(), signal.SIGHUP)
+
+        assert hangup.came()
+        assert not hangup.came()
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 def test_the_clock_goes_forward():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,10 @@ class Process:
 
     def said(self):
         return self._output.read_text(errors="replace")[-3000:]
+
+    def hang_up(self):
+        """Ask to read its configuration again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self):
         """Ask to end; the exit code."""

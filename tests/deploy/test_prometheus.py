@@ -40,9 +40,11 @@ def service(folder, kafka, topic, ports):
 
 @pytest.fixture(scope="module")
 def prometheus(folder, kafka, topic, ports, service):
-    """A Prometheus that has seen the service idle, then score, and then at rest in the midst of incidents."""
+    """A Prometheus that has seen the service idle, reload, score, and then at rest in the midst of incidents."""
     with scraping(folder, ports) as prometheus:
         service.until(lambda: prometheus.values("plumbline_ready == 1"))
+        service.hang_up()
+        service.until(lambda: prometheus.values('plumbline_model_reloads_total{result="ok"}') == [1])
         publish(kafka, topic, live(), BROKEN)
         service.until(lambda: prometheus.values("sum(plumbline_readings_total)") == [len(live()) + BROKEN])
         service.until(lambda: prometheus.values('plumbline_dead_letters_total{result="ok"}') == [BROKEN])

@@ -167,16 +167,10 @@ class Bench:
             self.registry, clock, served, version="0", series=SeriesShown(), deadlines=Deadlines()
         )
 
-        def connect():
-            source = MemorySource(world, [one.topic for one in streams], batch=batch)
-            sink = MemorySink(world)
-            self.sources.append(source)
-            self.sinks.append(sink)
-            return Connection(source, sink, StoreCheckpoints(source, MemoryStore(world) if store else None))
-
+        self._batch, self._store = batch, MemoryStore(world) if store else None
         self.service = Service(
             streams,
-            connect,
+            self.connecting([one.topic for one in streams]),
             TOPICS,
             self.telemetry,
             clock,
@@ -185,6 +179,17 @@ class Bench:
             ServiceSettings(**{"commit_every": 2.0, "resume": ResumeRules(), **settings}),
             changes,
         )
+
+    def connecting(self, topics):
+        """How a service connects that reads these topics."""
+
+        def connect():
+            source, sink = MemorySource(self.world, topics, batch=self._batch), MemorySink(self.world)
+            self.sources.append(source)
+            self.sinks.append(sink)
+            return Connection(source, sink, StoreCheckpoints(source, self._store))
+
+        return connect
 
     @property
     def source(self):
