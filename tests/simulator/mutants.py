@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.exceptions import AbandonedError, BrokerError
 from pipeline.monitor.assembly import Assembly
+from pipeline.monitor.silence import Silence
 from pipeline.service import commit as commits
 from pipeline.service import service
 from pipeline.service.changelog import Changelog
@@ -177,6 +178,19 @@ def read_on_after_a_reload(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(service.Service, "_take_over", forgetful)
 
 
+def silence_not_saved(patch: pytest.MonkeyPatch) -> None:
+    """A slot that changed without a reading of its own, for its series fell silent, is left out of the checkpoint."""
+    follow = Silence.follow
+
+    def unmarked(self, *arguments):
+        before = self._marks.offset.copy()
+        said = follow(self, *arguments)
+        self._marks.offset[: len(before)] = before
+        return said
+
+    patch.setattr(Silence, "follow", unmarked)
+
+
 MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_before_outputs, "folder"),
     (offsets_before_outputs, "changelog"),
@@ -189,6 +203,7 @@ MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_outside_of_the_transaction, "exactly_once"),
     (changed_slots_left_out, "changelog"),
     (offsets_committed_while_catching_up, "folder"),
+    (silence_not_saved, "changelog"),
     (what_waits_left_out, "folder"),
     (what_waits_left_out, "exactly_once"),
     (released_readings_with_an_earlier_offset, "exactly_once"),

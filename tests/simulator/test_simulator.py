@@ -1,6 +1,8 @@
 """Schedules of faults from seeds: nothing lost, nothing repeated against the promise, all as the backtest says."""
 
+import json
 import logging
+from collections import Counter
 
 import pytest
 
@@ -54,17 +56,20 @@ def test_a_fault_that_is_put_in_is_found(detector, mutant, keeping, monkeypatch,
 
 def test_schedules_do_what_they_are_for(detector):
     """A simulator that never kills, moves or restores proves nothing."""
-    told, restored = "", 0
+    told, restored, kinds = "", 0, Counter()
     for seed in range(SEEDS):
         schedule = Schedule(seed, detector, "exactly_once")
         schedule.run()
         told += "\n".join(schedule.trace)
         restored += len(schedule.cluster.changelog)
+        alerts = [json.loads(one.message.value) for one in schedule.cluster.stored if one.message.topic == "alerts"]
+        kinds.update(alert["kind"] for alert in alerts)
     for words in ("is killed after send", "is killed after offsets", "is killed after flush", "stands still", "away"):
         assert words in told
     for words in ("given the same bundle", "given another bundle", "given a broken bundle", "has taken over"):
         assert words in told
     assert restored
+    assert min(kinds["anomaly"], kinds["silent"]) > SEEDS // 2
 
 
 def test_one_seed_is_one_run(detector):
