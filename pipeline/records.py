@@ -235,6 +235,7 @@ class Alert:
     group: Group | None = None
     kind: Kind = "anomaly"
     quiet: Quiet | None = None
+    muted: str | None = None  # why it is not told to anybody
 
 
 def runs(flags: Flags) -> Ints:

@@ -45,6 +45,7 @@ class Findings:
     outcomes: Counter[str] = field(default_factory=Counter)
     invalid: Counter[str] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
+    muted: Counter[str] = field(default_factory=Counter)  # incidents, by the reason of the mute
     series: set[str] = field(default_factory=set)
     rarest: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)
     rows: int = 0
@@ -57,7 +58,7 @@ class Findings:
             self.outcomes[Outcome(outcome).name.lower()] += count
         self.outcomes["invalid"] += len(part.decoded.rejected)
         self.invalid.update(rejected.reason.value for rejected in part.decoded.rejected)
-        self.alerts.update(alert.event for alert in of_scores(part.alerts))
+        self.alerts.update(alert.event for alert in of_scores(part.alerts) if alert.muted is None)
         self.series.update(readings.names[code] for code in np.unique(readings.series).tolist())
         for row in np.argsort(-scores.score, kind="stable")[:RAREST].tolist():
             if scores.scored[row]:
@@ -108,6 +109,7 @@ def report(monitor: Monitor, findings: Findings, seconds: float, quality: Mappin
         "alerts": dict(findings.alerts),
         "open_at_the_end": dict(monitor.open_incidents()),
         "held_back": dict(tally.held_back),
+        "muted": dict(findings.muted),
         "quiet": {
             kind: {"raised": tally.quiet.get(kind, 0), "open_at_the_end": count}
             for kind, count in monitor.open_quiet().items()

@@ -237,7 +237,9 @@ class Results:
         """Alerts in the order of time, and the report."""
         told = monitor.group(in_time([*self.alerts, *self._heard.silences(monitor)]))
         if monitor.policy.grouping is not None:
-            self.findings.alerts = Counter(alert.event for alert in of_scores(told))
+            self.findings.alerts = Counter(alert.event for alert in of_scores(told) if alert.muted is None)
+        muted = (alert for alert in told if alert.muted is not None and alert.event == "raised")
+        self.findings.muted = Counter(alert.muted or "" for alert in muted)
         lines = [alert_format.encode(alert) + b"\n" for alert in told]
         (self._out / "alerts.jsonl").write_bytes(b"".join(lines))
         written = report(monitor, self.findings, seconds, self._comparison.judged())
@@ -312,6 +314,9 @@ def tell(written: dict[str, Any], out: Path, drawn: Sequence[Path]) -> None:
     quiet = ", ".join(f"{each['raised']:,} {kind}" for kind, each in written["quiet"].items() if each["raised"])
     if quiet:
         say(f"  apart from these, for no score has to do with them: {quiet}")
+    muted = ", ".join(f"{count:,} ({reason})" for reason, count in written["muted"].items())
+    if muted:
+        say(f"  muted, and marked so in alerts.jsonl: {muted}")
     if written["target_is_finer_than_calibration"]:
         size = written["detector"]["calibration_sizes"]["largest"]
         say(f"  the target is finer than {size:,} calibration readings can tell: the bar begins at their largest")

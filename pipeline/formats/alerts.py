@@ -67,6 +67,7 @@ def as_dict(alert: Alert) -> dict[str, Any]:
         "partition": alert.partition,
         "offset": alert.offset,
         **({"quiet": {"readings": quiet.readings, "limit": quiet.limit}} if (quiet := alert.quiet) else {}),
+        **({"muted": alert.muted} if alert.muted is not None else {}),
         **({"labels": dict(alert.labels)} if alert.labels else {}),
         **(_group(alert.group, alert) if alert.group is not None else {}),
         "sentence": sentence(alert),

@@ -72,8 +72,8 @@ class Groups:
         return Counter(group.severity for groups in self._open.values() for group in groups)
 
     def _told(self, alert: Alert) -> Alert | None:
-        """What is told of an event of a series; a stuck one is told by itself."""
-        if alert.kind != "anomaly":
+        """What is told of an event of a series; one that no score has to do with, or that is muted, by itself."""
+        if alert.kind != "anomaly" or alert.muted is not None:
             return alert
         return self._raise(alert) if alert.event == "raised" else self._go_on(alert)
 

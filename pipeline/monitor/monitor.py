@@ -21,6 +21,7 @@ from pipeline.monitor.groups import Groups, in_time
 from pipeline.monitor.incidents import TAKEN, none_open
 from pipeline.monitor.judge import Judge
 from pipeline.monitor.labels import Labelling
+from pipeline.monitor.mutes import Mutes
 from pipeline.monitor.parts import Parts, Running, Standing
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.quiet import QuietEvents
@@ -85,6 +86,7 @@ class Monitor:
         self._quiet = QuietEvents(detector, Labelling(self.policy.labels), name)
         self._stuck = Stuck(detector, self.policy, self._slots.runs, self._quiet)
         self._silence = Silence(self.policy, self._slots.silences, self._tracks, self._marks, self._table, self._quiet)
+        self._mutes = Mutes(self.policy.mutes, detector.names, self._marks, self._table)
         self._groups = groups_of(detector, self.policy)
         self._aside_events: list[tuple[Policy, list[Alert]]] = [(other, []) for other in what_if]  # to be grouped
         self._names: Sequence[str] = ()
@@ -138,11 +140,13 @@ class Monitor:
         for judge, (other, events) in zip(self._aside, self._aside_events, strict=True):
             aside = judge.judge(judged, slots, steps, regular).alerts
             events += [replace(alert, channels=()) for _, alert in aside] if other.grouping else []
-        said += self._stuck.follow(readings, scores.outcome <= TAKEN, slots)
+        taken = scores.outcome <= TAKEN
+        said += self._stuck.follow(readings, taken, slots)
         if self._assembly is None:  # else it is noted where they came from, further on than what they released
             self._marks.partition[slots] = readings.partition
             self._marks.offset[slots] = readings.offset
-        alerts = [alert for _, alert in sorted(said, key=lambda event: event[0])]
+        said = self._mutes.follow(sorted(said, key=lambda event: event[0]), readings, taken, scores)
+        alerts = [alert for _, alert in said]
         return scores, alerts, replace(parts, bar=bar, target=target)
 
     def listen(self, readings: Readings, outcome: Outcomes) -> list[Alert]:
@@ -152,7 +156,9 @@ class Monitor:
         in the order of time, when it has observed them all. Their values are not looked at.
         """
         slots = self._slots_of(readings)
-        said = self._silence.follow(readings, slots, outcome <= TAKEN, outcome == Outcome.SCORED)
+        taken = outcome <= TAKEN
+        said = self._silence.follow(readings, slots, taken, outcome == Outcome.SCORED)
+        said = self._mutes.follow(said, readings, taken, None)
         return [alert for _, alert in said]
 
     def group(self, alerts: Iterable[Alert]) -> list[Alert]:
@@ -262,7 +268,7 @@ class Monitor:
         names = self._table.names() if series is None else series
         membership = nothing if self._groups is None else self._groups.membership
         waiting = nothing if self._assembly is None else self._assembly.pack
-        return self._slots.take(names, self.detector.digest, membership, waiting)
+        return self._slots.take(names, self.detector.digest, membership, waiting, self._mutes.pack)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
         """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
@@ -271,6 +277,7 @@ class Monitor:
             self._groups.restore({name: slot.membership for name, slot in put.items()})
         if self._assembly is not None:
             self._assembly.unpack({name: slot.waiting for name, slot in put.items()})
+        self._mutes.restore({name: slot.withheld for name, slot in put.items()})
         self._forget_codes()
 
     def drop(self, partition: int) -> int:
@@ -282,6 +289,7 @@ class Monitor:
             self._groups.drop(dropped)
         if self._assembly is not None:
             self._assembly.drop(dropped)
+        self._mutes.drop(dropped)
         self._forget_codes()
         return len(dropped)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.monitor.labels import LabelRule
+from pipeline.monitor.mutes import Mute
 
 WEEK_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
 
@@ -110,6 +111,7 @@ class Policy:
     grouping: Grouping | None = None
     stuck_after: float = 3.0  # times the longest run of one value in training; 0: no channel is ever stuck
     silent_after: int = 20  # steps without a reading while others of the partition go on; 0: no series is ever silent
+    mutes: tuple[Mute, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stuck_after and not self.stuck_after >= 1:

@@ -73,15 +73,17 @@ class Slots:
         digest: str,
         membership: Callable[[str], bytes] = nothing,
         waiting: Callable[[str], bytes] = nothing,
+        withheld: Callable[[str], bytes] = nothing,
     ) -> dict[str, bytes]:
         """The slots of these series as versioned bytes that belong to the detector with this digest.
 
-        `membership` tells what a series is in a group, `waiting` what waits of it; both are empty where there is none.
+        `membership` tells what a series is in a group, `waiting` what waits of it, `withheld` what a mute withholds;
+        each is empty where there is none.
         """
         series = list(names)
         packed = self.table.pack(series)
         return {
-            name: snapshot.encode(snapshot.Slot(columns, membership(name), waiting(name)), digest)
+            name: snapshot.encode(snapshot.Slot(columns, membership(name), waiting(name), withheld(name)), digest)
             for name, columns in zip(series, packed, strict=True)
         }
 

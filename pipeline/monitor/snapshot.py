@@ -2,7 +2,8 @@
 
 The layout: four bytes that say what it is, the version, the digest of the detector, a CRC of the rest, then the slot's
 columns as `table.Columns.pack` writes them. Behind them stand, as MessagePack, the membership of a series that is a
-member of a group, and what waits of it. The version moves whenever a column is added, moved or changes its type.
+member of a group, what waits of it and what is withheld. The version moves whenever a column is added, moved or
+changes its type.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ HEADER = struct.Struct("<4sH32sI")
 
 
 class Slot(NamedTuple):
-    """What is remembered of a series; the last two are empty where there is no such thing."""
+    """What is remembered of a series; all but the columns are empty where there is no such thing."""
 
     columns: bytes
     membership: bytes = b""
     waiting: bytes = b""
+    withheld: bytes = b""
 
 
 def encode(slot: Slot, digest: str) -> bytes:
     """The bytes of a slot that belongs to the detector with this digest (hex)."""
-    packed = slot.columns + msgspec.msgpack.encode((slot.membership, slot.waiting))
+    packed = slot.columns + msgspec.msgpack.encode((slot.membership, slot.waiting, slot.withheld))
     return HEADER.pack(MAGIC, VERSION, bytes.fromhex(digest), zlib.crc32(packed)) + packed
 
 
@@ -55,6 +57,6 @@ def decode(snapshot: bytes, digest: str, size: int) -> Slot:
     if len(packed) < size or zlib.crc32(packed) != check:
         raise StateError(damaged)
     try:
-        return Slot(packed[:size], *msgspec.msgpack.decode(packed[size:], type=tuple[bytes, bytes]))
+        return Slot(packed[:size], *msgspec.msgpack.decode(packed[size:], type=tuple[bytes, bytes, bytes]))
     except msgspec.MsgspecError as error:
         raise StateError(damaged) from error

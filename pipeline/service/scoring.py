@@ -92,12 +92,14 @@ class Scoring:
     def _count(self, stream: Stream, observed: Observed) -> None:
         if len(observed.readings):
             self._telemetry.observed(stream.detector, observed.readings, observed.scores, observed.alerts)
+        self._telemetry.muted(stream.detector, observed.muted)
         self._telemetry.beside(stream.detector, observed.beside)
         self._telemetry.rejected(stream.detector, [one for _, one in observed.rejected])
         self._show(stream)
         self.counts["readings"] += len(observed.readings)
         self.counts["scored"] += int(np.count_nonzero(observed.scores.scored))
         self.counts["alerts"] += len(observed.alerts)
+        self.counts["muted"] += len(observed.muted)
         self.counts["invalid"] += len(observed.rejected)
         self.counts["replayed"] += observed.replayed
 

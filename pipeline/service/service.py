@@ -241,8 +241,7 @@ class Service:
     def _tell(self, what: str, facts: Mapping[str, object]) -> bool:
         """One line for a commit."""
         counted = {name: self._scoring.counts[name] for name in ("readings", "scored", "alerts", "invalid")}
-        if self._scoring.counts["replayed"]:
-            counted["replayed"] = self._scoring.counts["replayed"]
+        counted |= {name: count for name in ("muted", "replayed") if (count := self._scoring.counts[name])}
         log.info(what, extra={"facts": {**counted, **facts}})
         self._scoring.counts.clear()
         return True

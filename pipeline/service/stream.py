@@ -18,7 +18,8 @@ class Observed:
 
     readings: Readings
     scores: Scores  # of these readings
-    alerts: list[Alert]
+    alerts: list[Alert]  # that are to be told
+    muted: list[Alert]  # that are not
     rejected: list[tuple[Record, Rejected]]
     beside: Ints  # (O,) by Outcome: records that are no reading by themselves and not rejected
     replayed: int  # records that were observed in silence: what they came to was put out before
@@ -63,7 +64,9 @@ class Stream:
             replayed = sum(record.offset < below[record.partition] for record in records)
         beside = np.bincount(outcomes, minlength=len(Outcome)).astype(np.int64)
         beside[Outcome.IGNORED] += len(ignored)
-        return Observed(readings, scores, alerts, rejected, beside, replayed)
+        told = [alert for alert in alerts if alert.muted is None]
+        muted = [alert for alert in alerts if alert.muted is not None]
+        return Observed(readings, scores, told, muted, rejected, beside, replayed)
 
     @property
     def served(self) -> Served:

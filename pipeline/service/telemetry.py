@@ -108,6 +108,9 @@ class Telemetry:
             "incidents", "Incidents raised, by their severity then.", detector=each, severity=severities
         )
         self._alerts = self._counters("alerts", "Alerts sent, by event.", detector=each, event=get_args(Event))
+        self._muted = self._counters(
+            "muted_alerts", "Alerts not sent, for their series is muted.", detector=each, event=get_args(Event)
+        )
         self._open = self._gauges("open_incidents", "Incidents that are open.", detector=each, severity=severities)
         self._quiet_incidents = self._counters(
             "quiet_incidents",
@@ -221,6 +224,11 @@ class Telemetry:
                 self._quiet_incidents[detector, alert.kind].inc()
         self._watched[detector].observed(readings, scores)
         self.health.commit_due()
+
+    def muted(self, detector: str, alerts: Sequence[Alert]) -> None:
+        """Events that were not sent, for their series are muted."""
+        for alert in alerts:
+            self._muted[detector, alert.event].inc()
 
     def beside(self, detector: str, counts: Ints) -> None:
         """So many records by `Outcome`, (O,), were no readings by themselves: joined to others, too late, ignored."""

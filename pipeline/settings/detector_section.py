@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataField
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
@@ -14,7 +15,9 @@ from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.formats import times
 from pipeline.formats.mapping import LONGEST_LATENESS, InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.labels import LabelRule
+from pipeline.monitor.mutes import Mute
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
+from pipeline.records import Clock
 from pipeline.settings.problems import found
 from pipeline.settings.section import Interval, Name, Names, Section, Size, section, word
 from pipeline.settings.settings import DetectorSettings
@@ -117,7 +120,7 @@ class PolicySection(Section):
         self._grouping()
         return self
 
-    def build(self, rules: dict[str, ChannelRule], labels: Sequence[LabelRule]) -> Policy:
+    def build(self, rules: dict[str, ChannelRule], labels: Sequence[LabelRule], mutes: Sequence[Mute] = ()) -> Policy:
         """The policy as the monitor takes it."""
         promise = None if self.false_alarms is None else self.false_alarms.build()
         budget = None if self.budget is None else self.budget.build()
@@ -131,6 +134,7 @@ class PolicySection(Section):
             self._grouping(),
             self.stuck_after,
             self.silent_after,
+            tuple(mutes),
         )
 
     def _grouping(self) -> Grouping | None:
@@ -142,6 +146,42 @@ class PolicySection(Section):
                 )
             return None
         return Grouping(self.group_by) if self.group_within is None else Grouping(self.group_by, self.group_within)
+
+
+class MuteSection(Section):
+    """Series whose incidents are not told for a while; scoring goes on."""
+
+    series: Name = Field(description="as a file name is matched, such as pump-*")
+    begin: str | int | None = Field(
+        default=None,
+        alias="from",
+        description="event time, ISO 8601 with its offset, or a sample number; empty: ever since",
+    )
+    end: str | int | None = Field(default=None, alias="to", description="the same; empty: for good")
+    reason: Name = Field(description="for whoever reads it at night")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Mute:
+        """The mute as the monitor takes it."""
+        given = [each for each in (self.begin, self.end) if each is not None]
+        if len({type(each) for each in given}) > 1:
+            raise ValueError("from and to are a time and a sample number: two of one kind are needed")
+        clock: Clock = "index" if given and isinstance(given[0], int) else "time"
+        return Mute(self.series, _moment("from", self.begin), _moment("to", self.end), self.reason, clock)
+
+
+def _moment(key: str, given: str | int | None) -> int | None:
+    """A time of a mute, in its clock's unit."""
+    if given is None or isinstance(given, int):
+        return given
+    at = times.parse(given, UTC)
+    if at is None or at != times.parse(given, timezone(timedelta(hours=1))):
+        raise ValueError(f"{key} is {given!r}: a time with its offset is needed, such as 2026-03-01T06:00:00Z")
+    return at
 
 
 class SeriesSection(Section):
@@ -308,6 +348,9 @@ class DetectorSection(Section):
         default_factory=list,
         description="of series by their names, the first that fits: {match: '{site}/*'}, {match: 'old-*', site: south}",
     )
+    mute: list[MuteSection] = Field(
+        default_factory=list, description="of series whose incidents are not to be told for a while"
+    )
     policy: PolicySection = Field(default_factory=PolicySection)
     fit: FitSection = Field(default_factory=FitSection, description="how it is learnt; the defaults serve most data")
     files: FilesSection = Field(default_factory=FilesSection)
@@ -337,7 +380,8 @@ class DetectorSection(Section):
         )
 
     def _policy(self) -> Policy:
-        return self.policy.build({name: channel.rule() for name, channel in self.channels.items()}, self.labels)
+        rules = {name: channel.rule() for name, channel in self.channels.items()}
+        return self.policy.build(rules, self.labels, [mute.build() for mute in self.mute])
 
     def _mapping(self) -> InputMapping | None:
         fields_of = {name: channel.field for name, channel in self.channels.items() if channel.field is not None}
