@@ -31,7 +31,7 @@ check: $(READY)  ## Format, lint, types, import contract, fast tests
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not long and not kafka and not prometheus"
 
-test-long: $(READY)  ## The tests that take minutes
+test-long: $(READY)  ## The tests that take minutes, and the soak
 	$(BIN)/python -m pytest -m long
 
 kafka: $(READY)  ## A real Apache Kafka in the foreground, on a free port
