@@ -188,19 +188,25 @@ def score() -> list[Any]:
             (None, BLUE),
         ).height(8),
         curves(
-            "Stuck now",
-            "Series of which a channel has had one value for too long, by kind of incident; no score has to do with "
-            "it. Healthy: none, or those that you know of.",
+            "Stuck and silent now",
+            "Series of which a channel has had one value for too long, and series without a reading while others go "
+            "on; no score has to do with it. Healthy: none, or those that you know of.",
             "short",
             (f"sum by (kind) (plumbline_open_quiet_incidents{{{ALL}}})", "{{kind}}"),
-        ).span(12),
+        ).span(8),
         bars(
-            "Found stuck",
+            "Found stuck or silent",
             "Incidents of these kinds when they are raised. Healthy: hardly any; many at once are one cause, such as "
             "a gateway that repeats what it last read.",
             "short",
             (f"sum by (kind) ({increase('quiet_incidents_total', '$__rate_interval')})", "{{kind}}"),
-        ).span(12),
+        ).span(8),
+        bars(
+            "Muted alerts",
+            "Events of incidents that were not sent, for their series is muted. Healthy: none but where work goes on.",
+            "short",
+            (f"sum by (event) ({increase('muted_alerts_total', '$__rate_interval')})", "{{event}}"),
+        ).span(8),
     ]
 
 

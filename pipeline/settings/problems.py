@@ -85,12 +85,14 @@ def _keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     for part in path:
         section = _inside(section, part)
     chosen = _model(section)
-    return [] if chosen is None else list(chosen.model_fields)
+    return [] if chosen is None else [field.alias or name for name, field in chosen.model_fields.items()]
 
 
 def _inside(annotation: object, part: str | int) -> object:
     if get_origin(annotation) is dict:
         return get_args(annotation)[1]
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0]
     model = _model(annotation)
     return None if model is None else model.model_fields[str(part)].annotation
 

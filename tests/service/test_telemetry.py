@@ -64,6 +64,7 @@ def test_every_bounded_label_value_stands_at_zero_from_the_start(telemetry, regi
         "plumbline_held_back_total",
         "plumbline_incidents_total",
         "plumbline_alerts_total",
+        "plumbline_muted_alerts_total",
         "plumbline_quiet_incidents_total",
         "plumbline_commits_total",
         "plumbline_dead_letters_total",

@@ -8,6 +8,7 @@ from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
 from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.labels import LabelRule
+from pipeline.monitor.mutes import Mute
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
 from pipeline.settings import (
     DetectorSettings,
@@ -109,6 +110,38 @@ def test_readings_wait_for_others_only_where_it_is_asked_for():
 )
 def test_a_join_that_cannot_be_meant_is_refused(written, message):
     assert message in refusal(f"detectors: {{a: {{input: {{topic: t, {written}}}}}}}")
+
+
+def test_mutes_have_event_times_with_an_offset_or_sample_numbers():
+    written = (
+        '{series: pump-*, from: "2026-03-01T06:00:00Z", to: 2026-03-01T14:00:00+01:00, reason: bearings}',
+        "{series: old, reason: gone}",
+        "{series: a, to: 5, reason: b}",
+    )
+    mutes = parse_settings(f"detectors: {{a: {{mute: [{', '.join(written)}]}}}}", FILE).detector().policy.mutes
+    six = 1_772_344_800_000_000
+
+    assert mutes == (
+        Mute("pump-*", six, six + 7 * 3_600_000_000, "bearings"),
+        Mute("old", None, None, "gone"),
+        Mute("a", None, 5, "b", "index"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{series: a}", "mute.0.reason: missing"),
+        ("{series: a, reason: ' '}", "mute.0.reason: a name is needed"),
+        ("{series: a, reason: b, from: 2026-03-01T06:00}", "a time with its offset is needed, such as 2026-03-01T06"),
+        ("{series: a, reason: b, from: soon}", "from is 'soon': a time with its offset is needed"),
+        ("{series: a, reason: b, from: 5, to: 5}", "a mute of a ends before it begins: to must be later than from"),
+        ("{series: a, reason: b, from: 5, to: 2026-03-01T06:00:00Z}", "two of one kind are needed"),
+        ("{series: a, reason: b, until: 5}", "mute.0.until: unknown; known here: from, reason, series, to"),
+    ],
+)
+def test_a_mute_that_cannot_be_meant_is_refused(written, message):
+    assert message in refusal(f"detectors: {{a: {{mute: [{written}]}}}}")
 
 
 def test_all_but_the_name_of_a_detector_can_be_left_out():
@@ -301,7 +334,7 @@ def test_a_configuration_without_a_detector_is_refused(text, message):
         ),
         (
             "detectors: {pumps: {clear: 3}}",
-            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, labels, policy",
+            "detectors.pumps.clear: unknown; known here: bundle, channels, files, fit, input, labels, mute, policy",
         ),
         (
             "detectors: {pumps: {policy: {false_alarms: {rate: 1, bar: static}}}}",
