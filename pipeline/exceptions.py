@@ -82,3 +82,15 @@ class UnacknowledgedError(BrokerError):
 
 class TooLargeError(BrokerError):
     """One message is above the size limit and was not taken."""
+
+
+class UndeliveredError(PlumblineError):
+    """Whoever is to be told of an alert did not take it: try again, in `after` seconds at the earliest."""
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class RefusedError(PlumblineError):
+    """Whoever is to be told of an alert will never take it."""

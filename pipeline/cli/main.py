@@ -81,6 +81,11 @@ COMMANDS = (
         ("plumbline serve plumbline.yaml", "plumbline serve plumbline.yaml --dry-run"),
     ),
     Command(
+        "notify",
+        "Tell Alertmanager, a webhook or a file of alerts, until stopped.",
+        ("plumbline notify plumbline.yaml", "plumbline notify plumbline.yaml --from-start"),
+    ),
+    Command(
         "publish",
         "Write a file's readings to the input topic, at any pace.",
         (

@@ -56,6 +56,10 @@ class Signals:
         """Whether a signal came."""
         return self._asked
 
+    def ask(self) -> None:
+        """As a first signal does."""
+        self._asked, self._first = True, time.monotonic()
+
     def wait(self, seconds: float) -> None:
         """Sleep, until a signal comes at the latest."""
         end = time.monotonic() + seconds

@@ -7,8 +7,10 @@ date once, rarity no finer than the calibration can tell.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +26,23 @@ _DURATIONS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), 
 def encode(alert: Alert) -> bytes:
     """One line of JSON, the same bytes for the same alert."""
     return msgspec.json.encode(as_dict(alert))
+
+
+def cloud_event(alert: Alert) -> Iterator[tuple[str, bytes]]:
+    """Headers of a record that make it an event of CloudEvents 1.0, in the binary mode of its Kafka binding.
+
+    Source and id name the event: every copy of it has the same.
+    """
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_type": f"plumbline.incident.{alert.event}",
+        "ce_source": f"/plumbline/{quote(alert.detector, safe='')}",
+        "ce_id": f"{alert.id}-{alert.event}-{alert.at}",
+        "ce_subject": alert.series,
+        **({"ce_time": times.iso(alert.at)} if alert.clock == "time" else {}),
+        "content-type": "application/json",
+    }
+    yield from ((name, text.encode()) for name, text in headers.items())
 
 
 def as_dict(alert: Alert) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _send(sink: Sink, message: Message) -> bool:
 def alert_message(topic: str, alert: Alert) -> Message:
     """One event of an incident; the key keeps those of a series, or of the series that are grouped, in order."""
     whose = alert.series if alert.group is None else alerts.in_words(alert.group.labels)
-    return Message(topic, whose.encode(), alerts.encode(alert))
+    return Message(topic, whose.encode(), alerts.encode(alert), tuple(alerts.cloud_event(alert)))
 
 
 def score_messages(

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.detector_section import DetectorSection
 from pipeline.settings.kafka_section import KafkaSection
+from pipeline.settings.notify_section import NotifySection
 from pipeline.settings.section import Address, Name, Section
 from pipeline.settings.settings import (
     Delivery,
@@ -79,6 +80,7 @@ class Configuration(Section):
     outputs: OutputsSection = Field(default_factory=OutputsSection)
     state: StateSection = Field(default_factory=StateSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
+    notify: NotifySection = Field(default_factory=NotifySection, description="who is told, by plumbline notify")
     delivery: Delivery = Field(
         default="at_least_once",
         description="exactly_once: outputs in transactions, seen by readers of committed records",
@@ -116,4 +118,5 @@ class Configuration(Section):
             state=self.state.build(folder),
             telemetry=TelemetrySettings(self.telemetry.listen, self.telemetry.series.max, self.telemetry.series.match),
             delivery=self.delivery,
+            notify=self.notify.build(folder),
         )

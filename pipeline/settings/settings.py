@@ -85,6 +85,36 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertmanagerSettings:
+    """An Alertmanager, by the address of its server."""
+
+    url: str
+    every_seconds: float = 60.0  # from one post of what is open to the next
+    timeout_seconds: float = 10.0
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where each alert is posted to, and with which signature."""
+
+    url: str
+    secret: Secret | None = None  # None: not signed
+    timeout_seconds: float = 10.0
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Who is told of alerts; None: not told."""
+
+    alertmanager: AlertmanagerSettings | None = None
+    webhook: WebhookSettings | None = None
+    json_lines: Path | None = None
+    listen: tuple[str, int] | None = ("127.0.0.1", 9465)  # host, port
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration."""
 
@@ -95,6 +125,7 @@ class Settings:
     state: StateSettings
     telemetry: TelemetrySettings
     delivery: Delivery = "at_least_once"
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     def detector(self, name: str | None = None) -> DetectorSettings:
         """The detector of this name, or the only one; SettingsError when that is not one."""

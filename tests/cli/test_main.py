@@ -28,6 +28,7 @@ ALL = [
     "explain",
     "init",
     "inspect",
+    "notify",
     "publish",
     "reproduce",
     "schema",

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from pipeline.formats import times
+from pipeline.formats.alert_document import AlertDocument, schema
 from pipeline.formats.alerts import as_dict, encode, sentence
 from pipeline.records import Alert, Deviation, Group, Member, Quiet
 
@@ -199,7 +201,7 @@ def test_json_has_every_field_in_full_and_is_the_same_for_the_same_alert():
         "unit": "°C",
     }
     assert read["sentence"] == sentence(CLEARED).replace("14:20", "14:20:00.000")
-    fields = {name for name in Alert.__dataclass_fields__ if name not in ("clock", "labels", "group", "quiet")}
+    fields = {name for name in Alert.__dataclass_fields__ if name not in ("clock", "labels", "group", "quiet", "muted")}
     assert set(read) == fields | {"sentence"}
     assert encode(RAISED) == encode(replace(RAISED))
     assert b"\n" not in encode(replace(RAISED, series="a\nb"))
@@ -314,3 +316,48 @@ def test_json_tells_labels_group_and_members_with_the_peak_first():
 def test_an_alert_without_labels_has_none_of_these_keys():
     assert not {"labels", "group", "members"} & as_dict(RAISED).keys()
     assert as_dict(replace(RAISED, labels=LABELS)).keys() - as_dict(RAISED).keys() == {"labels"}
+
+
+SILENT = replace(
+    STUCK,
+    kind="silent",
+    because="silent",
+    channels=(),
+    start=at("11:55"),
+    at=at("13:40"),
+    quiet=Quiet(readings=21, limit=20),
+)
+SPEAKS = replace(SILENT, event="cleared", at=at("15:10"), end=at("15:10"), closing="spoke")
+
+
+def test_a_silent_series_is_told_since_when_and_when_it_speaks_again():
+    assert sentence(SILENT) == (
+        "pump-7: silent at 2013-12-16 13:40; no reading for 21 steps, more than 20, while others go on; "
+        "the last one was at 11:55"
+    )
+    assert sentence(SPEAKS) == "pump-7: speaks again at 2013-12-16 15:10 after 3 h 15 min"
+
+
+def test_json_says_why_it_is_muted_and_only_then():
+    assert as_dict(replace(RAISED, muted="new bearings"))["muted"] == "new bearings"
+    assert "muted" not in as_dict(RAISED)
+
+
+@pytest.mark.parametrize(
+    "told", [RAISED, CLEARED, STUCK, SILENT, SPEAKS, JOINED, replace(RAISED, muted="x"), replace(RAISED, clock="index")]
+)
+def test_every_alert_is_a_document_of_the_schema(told):
+    """Read strictly, with no field too many."""
+    written = encode(told)
+    document = msgspec.json.decode(written, type=AlertDocument)
+
+    assert document.id == told.id
+    assert json.loads(msgspec.json.encode(document)).items() <= json.loads(written).items()
+
+
+def test_the_schema_names_every_field_and_what_it_may_be():
+    (document,) = (each for name, each in schema()["$defs"].items() if name == "AlertDocument")
+
+    assert set(as_dict(JOINED)) <= set(document["properties"])
+    assert {"id", "event", "kind", "at", "series", "sentence"} <= set(document["required"])
+    assert document["additionalProperties"] is False
