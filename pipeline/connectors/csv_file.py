@@ -96,6 +96,8 @@ def _is_number(text: str) -> bool:
 
 def _text_at(column: str, line: int, text: str, asked: bool | None) -> str:
     """`asked`: whether the column was named as the one of the labels; None of a channel."""
-    mend = f"mend the file, or leave the column out with --ignore {column}"
+    mend = (
+        f"mend the file, leave the column out with --ignore {column}, or, if it names the series, rename it to {SERIES}"
+    )
     needed = mend if asked is None else label_needed(column, asked)
     return f"line {line}: column {column!r} holds {text!r}, which is no number: {needed}"

@@ -121,7 +121,8 @@ def _check_numeric(schema: pa.Schema, columns: Sequence[str]) -> None:
     for name in columns:
         if not is_numeric(schema.field(name).type):
             raise DataError(
-                f"column {name!r} is not numeric but {schema.field(name).type}: leave it out with --ignore {name}"
+                f"column {name!r} is not numeric but {schema.field(name).type}: leave it out with --ignore {name}, "
+                f"or, if it names the series, rename it to {SERIES}"
             )
 
 

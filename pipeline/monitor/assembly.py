@@ -40,8 +40,8 @@ class Settled:
 class _Waiting(msgspec.Struct):
     """What waits of one series."""
 
-    newest: int  # time
-    released: int | None = None  # time of the last reading that was released
+    newest: int  # time; no further ahead of the last record than the lateness
+    released: int | None = None  # time of the last reading that was released; None: what comes is not held against it
     released_there: list[int] = []  # its channels
     times: list[int] = []  # ascending, of what waits
     values: dict[int, list[float | None]] = {}  # by time, a value a channel
@@ -88,13 +88,15 @@ class Assembly:
 
     def flush(self, names: Sequence[str]) -> Readings:
         """Release all that waits: the history ends here. The readings have partition and offset 0."""
-        codes, at, values = [], [], []
+        codes: list[int] = []
+        at: list[int] = []
+        values: list[list[float | None]] = []
         for code, name in enumerate(names):
             one = self._waiting.pop(name, None)
-            for time in () if one is None else one.times:
-                codes.append(code)
-                at.append(time)
-                values.append(one.values[time] if one is not None else [])
+            if one is not None:
+                codes += [code] * len(one.times)
+                at += one.times
+                values += [one.values[time] for time in one.times]
         array = self._array(values)
         none = np.zeros(len(at), np.int64)
         return Readings(
@@ -116,6 +118,9 @@ class Assembly:
         one = self._waiting.get(name)
         if one is None:
             one = self._waiting[name] = _Waiting(newest=at)
+        if one.released is not None and at < one.released - self._lateness:
+            one.released = None
+        one.newest = at if at < one.newest - self._lateness else max(one.newest, at)
         if one.released is not None and at <= one.released:
             again = at == one.released and not (self._joins and set(has) - set(one.released_there))
             out.settled.append((row, int(Outcome.DUPLICATE if again else Outcome.LATE)))
@@ -128,7 +133,6 @@ class Assembly:
         else:
             insort(one.times, at)
             one.values[at] = known
-        one.newest = max(one.newest, at)
         self._release(one, row, out)
 
     def _release(self, one: _Waiting, row: int, out: _Out) -> None:

@@ -22,9 +22,7 @@ from pipeline.records import Flags, Floats, Ints, Outcome, Readings, Singles
 SCORED, WARMING = int(Outcome.SCORED), int(Outcome.WARMING)  # an enum's members are slow to look up
 
 LOOKED_AT = 4096  # readings at a time: each is held against all that is remembered
-BELIEVED = (
-    3  # readings in a row from before a gap, by which its far end is known for a wrong time (docs/decisions/0016)
-)
+BELIEVED = 3  # late readings in a row, by which the far end of a gap is known for a wrong time (docs/decisions/0016)
 SETTLED = 1000  # readings: the scaling of a new series moves with each of its first ones (docs/decisions/0007)
 
 

@@ -16,7 +16,8 @@ from pipeline.service.ports import Message
 from pipeline.settings.strict_yaml import parse
 
 NO_NUMBER = (
-    "b.csv: line 2: column 'y' holds 'z', which is no number: mend the file, or leave the column out with --ignore y"
+    "b.csv: line 2: column 'y' holds 'z', which is no number: mend the file, leave the column out with --ignore y, or, "
+    "if it names the series, rename it to series"
 )
 
 

@@ -11,7 +11,10 @@ from pipeline.cli.main import main
 
 SMALL = "detectors: {pumps: {channels: {temp: , flow: }, fit: {hidden: 4, steps: 20, evaluate_every: 10, batch: 4}}}"
 
-NO_NUMBER = "which is no number: mend the file, or leave the column out with --ignore note"
+NO_NUMBER = (
+    "which is no number: mend the file, leave the column out with --ignore note, or, if it names the series, "
+    "rename it to series"
+)
 
 
 @pytest.fixture

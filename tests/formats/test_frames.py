@@ -186,7 +186,7 @@ def test_channels_are_those_asked_for_in_that_order():
     [
         ({"time": [1], "a": [1]}, {}, "no column 'timestamp' among time, a"),
         ({"timestamp": [1], "label": [1]}, {}, "no channel among the columns timestamp, label"),
-        ({"timestamp": [1], "a": ["x"]}, {}, "column 'a' is not numeric but string: leave it out with --ignore a"),
+        ({"timestamp": [1], "a": ["x"]}, {}, "not numeric but string: .* --ignore a, .* rename it to series"),
         ({"timestamp": [1], "a": [[1]]}, {}, "column 'a' is not numeric but list"),
         (
             {"timestamp": [1], "a": [1], "label": ["normal"]},

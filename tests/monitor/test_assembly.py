@@ -1,6 +1,7 @@
 """Readings that wait for others: order, joining, and what becomes of each record; then the laws."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from pipeline.exceptions import StateError
 from pipeline.monitor import assembly
 from pipeline.monitor.assembly import Assembly
+from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome, Readings, join
+from tests.service.small import STEP, calm_values, readings_of, small_detector
 
 NAN = float("nan")
 
@@ -78,13 +81,51 @@ def test_a_series_does_not_wait_for_another():
     assert len(out) == 0
 
 
+AHEAD = 10**9
+
+
 def test_a_time_far_ahead_holds_nothing_back_and_makes_nothing_late():
-    out, settled = Assembly(1, 5, joins=False).take(
-        records(("pump", 0, 1.0), ("pump", 10**9, 2.0), ("pump", 1, 3.0), ("pump", 2, 4.0))
+    ordered = Assembly(1, 5, joins=False)
+    out, settled = ordered.take(
+        records(("pump", 0, 1.0), ("pump", AHEAD, 2.0), ("pump", 2, 3.0), ("pump", 1, 4.0), ("pump", 7, 5.0))
     )
 
-    assert rows_of(out) == [("pump", 0, 1.0), ("pump", 1, 3.0), ("pump", 2, 4.0)]
+    assert rows_of(out) == [("pump", 0, 1.0), ("pump", 1, 4.0), ("pump", 2, 3.0)]
+    assert len(ordered) == 2
     assert len(settled) == 0
+
+
+def test_a_sensor_whose_clock_jumps_leaves_the_others_joined():
+    rows = [("pump", at, *values) for at in range(1, 4) for values in ((1.0, NAN), (NAN, 2.0))]
+    out, settled = Assembly(2, 5, joins=True).take(records(("pump", AHEAD, 9.0, NAN), *rows))
+
+    assert rows_of(out) == [("pump", 1, 1.0, 2.0), ("pump", 2, 1.0, 2.0), ("pump", 3, 1.0, 2.0)]
+    assert outcomes(settled) == ["JOINED"] * 3
+
+
+@pytest.mark.parametrize("wrong", [[("pump", AHEAD, 9.0)], [("pump", AHEAD, 9.0), ("pump", AHEAD + 9, 9.0)]])
+@pytest.mark.parametrize("joins", [True, False])
+def test_what_goes_on_after_a_wrong_time_was_released_is_not_held_against_it(joins, wrong):
+    after = [("pump", at, 1.0) for at in range(1, 20)]
+    taken = Assembly(1, 5, joins=joins)
+    out, settled = taken.take(records(("pump", 0, 1.0), *wrong, *after))
+    came = [*rows_of(out), *rows_of(taken.flush(out.names))]
+
+    assert [row for row in came if row[1] < AHEAD] == [("pump", 0, 1.0), *after]
+    assert len(settled) == 0
+
+
+def test_one_wrong_time_costs_a_joined_series_no_more_than_a_warm_up():
+    detector = small_detector()
+    apart = readings_of(calm_values(90))
+    at = apart.at.copy()
+    at[40] += 10**12
+    wrong = replace(apart, at=at)
+    monitor = Monitor(detector, assembly=Assembly(2, STEP, joins=True))
+    scores, _ = monitor.observe(monitor.assemble(wrong)[0])
+    warming = [Outcome.WARMING] * detector.settings.warm_up
+
+    assert scores.outcome[40:].tolist() == [*warming[:1], *[Outcome.LATE] * 2, *warming, *[Outcome.SCORED] * 39]
 
 
 def test_records_of_one_time_are_one_reading_that_is_released_when_it_is_whole():
@@ -206,22 +247,30 @@ def test_no_cutting_and_no_restart_changes_what_comes_out(rows, joins, data):
 
 
 @given(streams, st.booleans())
-def test_every_record_has_one_end_and_every_series_comes_out_in_order(rows, joins):
+def test_every_record_has_one_end_and_every_series_comes_out_in_order_but_for_clocks_set_back(rows, joins):
     ordered = Assembly(2, LATENESS, joins=joins)
     given_ = records(*rows) if rows else records(("pump", 0, 1.0, 1.0))[:0]
     out, settled = ordered.take(given_)
 
     assert len(out) + len(settled) + len(ordered) == len(given_)
     for code in range(2):
-        at = out.at[out.series == code]
-        assert (np.diff(at) > 0).all()
+        onwards = np.diff(out.at[out.series == code])
+        assert ((onwards > 0) | (onwards < -LATENESS)).all()
     assert (np.diff(out.offset) >= 0).all()
 
 
-@given(streams)
+def in_time(moves):
+    """Records of a pump, none older than another before it by more than the lateness."""
+    rows, now = [], 0
+    for onwards, back, *values in moves:
+        now += onwards
+        rows.append(("pump", now - back, *(NAN if one is None else one for one in values)))
+    return rows
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, LATENESS), value, value), max_size=40).map(in_time))
 def test_readings_put_in_order_are_those_that_a_plain_search_finds(rows):
     """A reading goes out when one that is newer by the lateness is there; worked out anew for each record."""
-    rows = [row for row in rows if row[0] == "pump"]
     given_ = records(*rows) if rows else records(("pump", 0, 1.0, 1.0))[:0]
     out, settled = Assembly(2, LATENESS, joins=False).take(given_)
 

@@ -289,11 +289,11 @@ def test_every_record_of_a_single_sensor_has_one_counted_outcome_or_waits(detect
     for minute in range(20):
         for sensor in (*CHANNELS, "door"):
             tell(minute, sensor, 1.0)
+    tell(3, CHANNELS[1], 2.0)
+    tell(2, CHANNELS[1], 2.0)
     tell(30, CHANNELS[0], 1.0)  # waits for the other one
     tell(30, CHANNELS[0], 2.0)
     tell(31, CHANNELS[1], None)
-    tell(3, CHANNELS[1], 2.0)
-    tell(2, CHANNELS[1], 2.0)
     world.publish("readings", 0, b"pump-0", b"[]")
     bench = Bench(world, detector, streams=[stream_of(detector, mapping=JOINED)])
     bench.run()
