@@ -226,7 +226,8 @@ class Soak:
             self._go()
             for member in self._members:
                 member.end()
-            self._outputs.read(2_000)  # were there more than there should be
+            while self._outputs.read(2_000):  # more than there should be
+                pass
         finally:
             for member in self._members:
                 member.end(signal.SIGKILL)

@@ -1,6 +1,7 @@
 """What is staged of a configuration that changed on disk, and what is refused; the service takes over elsewhere."""
 
 import shutil
+from dataclasses import fields
 
 import pytest
 
@@ -10,6 +11,8 @@ from pipeline.cli.serving import Asked
 from pipeline.connectors.file_watch import FileWatch
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.exceptions import BrokerError, BundleError, SettingsError
+from pipeline.settings import KafkaSettings, Settings
+from pipeline.settings.settings import StateSettings, TelemetrySettings
 from tests.service.small import bundled, small_detector
 from tests.service.telemetry_feed import HandClock
 
@@ -119,6 +122,23 @@ def test_the_way_of_delivery_stays_for_as_long_as_the_process_runs(files):
     files.write("{folder: state, every_seconds: 30}", "{changelog: state}\ndelivery: exactly_once")
     with pytest.raises(SettingsError, match="only a restart"):
         files.asked()
+
+
+def test_every_setting_is_either_taken_over_or_refused():
+    """One that is new has to be put here, and into `Staged` or `fixed`, or a reload would pass it over in silence."""
+    taken = {
+        *("detectors", "outputs", "kafka.on_offset_loss", "state.every_seconds"),
+        *("telemetry.series_max", "telemetry.series_match"),
+    }
+    refused = {
+        *("kafka.bootstrap_servers", "kafka.group_id", "kafka.client", "kafka.transactional_id"),
+        *("state.folder", "state.changelog", "delivery", "telemetry.listen"),
+    }
+    sections = {"kafka": KafkaSettings, "state": StateSettings, "telemetry": TelemetrySettings}
+    there = {one.name for one in fields(Settings)} - {"path", *sections}
+    there |= {f"{name}.{one.name}" for name, section in sections.items() for one in fields(section)}
+
+    assert there == taken | refused
 
 
 def test_on_offset_loss_may_change(files):

@@ -8,10 +8,11 @@ from functools import partial
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
-from pipeline.connectors.kafka_client import Cluster, create_topic
+from pipeline.connectors.kafka_client import Cluster, connect, create_topic
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
@@ -292,6 +293,17 @@ def test_a_topic_that_deletes_or_is_too_narrow_is_refused_with_the_command_that_
         require_changelog(cluster, f"{fresh_name}-deletes", 2)
     with pytest.raises(BrokerError, match=r"has 1 partitions.*up to 2.*kafka-topics\.sh"):
         require_changelog(cluster, f"{fresh_name}-narrow", 2)
+
+
+def test_a_changelog_is_made_so_that_little_of_it_stays_uncompacted(cluster, fresh_name):
+    """The last segment is never compacted: with the broker's own size a restore read up to 1 GiB."""
+    require_changelog(cluster, fresh_name, 1)
+    admin = connect(KafkaAdminClient, cluster)
+    resource = ConfigResource(ConfigResourceType.TOPIC, fresh_name)
+    told = admin.describe_configs([resource], config_filter="all")["topic"][fresh_name]
+    admin.close()
+
+    assert (told["cleanup.policy"]["value"], told["segment.bytes"]["value"]) == ("compact", str(16 * 2**20))
 
 
 def test_a_plain_sink_sends_to_the_partition_that_is_named(cluster, fresh_name):
