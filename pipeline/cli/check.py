@@ -15,8 +15,10 @@ from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, say, shown, table
 from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.inspect import step_in_words
+from pipeline.cli.serving import uses_of
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import TopicReader
+from pipeline.connectors.kafka_rights import granting, missing_rights, who
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.state_folder import read_state, state_files
 from pipeline.detector.detector import Detector
@@ -171,7 +173,11 @@ def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
     try:
         cluster = cluster_of(settings, "check", os.environ)
         if connect:
-            yield from _topics(settings, cluster)
+            missing = missing_rights(cluster, uses_of(settings))
+            for one in missing:
+                yield Finding("kafka", "rights", f"{who(cluster)}: no {one}; {granting(cluster, one)}", 1)
+            if not missing:
+                yield from _topics(settings, cluster)
         words = "reached" if connect else "not tried, --connect does"
         yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers}: {words}")
     except (SettingsError, BrokerError) as error:

@@ -15,6 +15,7 @@ from pipeline.cli.fits import misfits, shared_topics
 from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
 from pipeline.connectors.kafka_client import Cluster, topic_log
 from pipeline.connectors.kafka_reader import TopicReader
+from pipeline.connectors.kafka_rights import Uses, require_rights
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
@@ -99,8 +100,10 @@ def connecting(
     if asked.dry_run:  # a group of its own, gone with its member, for it commits nothing
         group, changelog = f"{group}-dry-run-{secrets.token_hex(4)}", None
     name = kafka.transactional_id or f"{group}-{secrets.token_hex(8)}"
+    uses = Uses(topics, group=group) if asked.dry_run else uses_of(settings)
 
     def connect() -> Connection:
+        require_rights(cluster, uses)
         with ExitStack() as undo:
             source = KafkaSource(cluster, group, topics, stopping=stopping, request_seconds=REQUEST_SECONDS)
             undo.callback(source.close, 1.0)
@@ -126,6 +129,18 @@ def connecting(
     return connect
 
 
+def uses_of(settings: Settings) -> Uses:
+    """What the service uses of a cluster."""
+    kafka, changelog = settings.kafka or KafkaSettings(), settings.state.changelog
+    read, written = topics_of(settings)
+    if changelog is None:
+        return Uses(read, written, group=kafka.group_id)
+    if kafka.transactional_id is not None:
+        return Uses(read, written, changelog, kafka.group_id, kafka.transactional_id)
+    begin = f"{kafka.group_id}-"
+    return Uses(read, written, changelog, kafka.group_id, f"{begin}any", ids_begin_with=begin)
+
+
 def topics_of(settings: Settings) -> tuple[set[str], set[str]]:
     """The topics that a connection reads, and those that it writes."""
     read = {one.topic for one in settings.detectors.values() if one.topic is not None}
@@ -133,7 +148,8 @@ def topics_of(settings: Settings) -> tuple[set[str], set[str]]:
 
 
 def require_topics(settings: Settings, cluster: Cluster) -> None:
-    """BrokerError where a topic of the configuration is not there."""
+    """BrokerError where a topic of the configuration is not there, or we may not use it."""
+    require_rights(cluster, uses_of(settings))
     for topic in sorted(topics_of(settings)[0]):
         TopicReader(cluster, topic).close()
     sink = KafkaSink(cluster)

@@ -10,7 +10,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError
 
-from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, create_topic, in_words
+from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, create_topic
+from pipeline.connectors.kafka_refusal import in_words
 from pipeline.connectors.kafka_transactions import TRANSACTION_SECONDS
 from pipeline.exceptions import BrokerError
 from pipeline.service.ports import Partition

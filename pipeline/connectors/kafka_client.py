@@ -1,24 +1,24 @@
 """What every use of the Kafka client shares: settings passed through, connecting within a limit, reasons in words.
 
 The client reports a wrong host, a refused port, a wrong password and a wrong certificate alike: as a bootstrap that
-took too long. The reason stands only in its log; `connect` reads it there and says it.
+took too long. `connect` says the reason: kafka_network.py ends a start that was refused, kafka_refusal.py finds words.
 """
 
 from __future__ import annotations
 
 import difflib
 import gc
-import logging
-import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
-from kafka.net.compat import KafkaNetClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from pipeline.connectors.kafka_certificates import check_certificates
+from pipeline.connectors.kafka_network import Network
+from pipeline.connectors.kafka_refusal import in_words, reasons_kept, refusal
 from pipeline.exceptions import BrokerError
 from pipeline.service.ports import TopicLog
 
@@ -26,17 +26,6 @@ Client = TypeVar("Client")
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
-HUNG_UP: Final = "socket disconnected"
-MUTE: Final = (HUNG_UP, "Request timed out", "Invalid frame length")  # the last is TLS answering
-HINTS: Final = {  # to what TLS says
-    "UNEXPECTED_EOF": "that listener seems not to speak TLS",
-    "WRONG_VERSION_NUMBER": "that listener seems not to speak TLS",
-    "BAD_CERTIFICATE": "it asks for a certificate of ours: kafka.client.ssl_certfile and ssl_keyfile",
-    "CERTIFICATE_REQUIRED": "it asks for a certificate of ours: kafka.client.ssl_certfile and ssl_keyfile",
-    "ostname mismatch": "its certificate is for another host than bootstrap_servers names",
-    "CERTIFICATE_VERIFY_FAILED": "kafka.client.ssl_cafile must hold the authority that signed its certificate",
-}
-FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 DEFAULTS: Final[Mapping[str, object]] = {
     "client_id": "plumbline",
     "bootstrap_timeout_ms": 10_000,
@@ -112,92 +101,34 @@ def client_settings() -> frozenset[str]:
     return frozenset().union(*(kind.DEFAULT_CONFIG for kind in (KafkaConsumer, KafkaProducer, KafkaAdminClient))) - OWN
 
 
-class Reasons(logging.Handler):
-    """Keeps why attempts to connect failed, which the client tells its log alone."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.seen: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        attempt = re.match(r"Bootstrap (?:connection|attempt) to \S+ failed: (.*) \(backoff", message)
-        if attempt:
-            self.seen.append(attempt[1])
-        elif message.startswith("DNS lookup failed"):
-            self.seen.append(message)
-
-    def best(self) -> str | None:
-        """The one that tells most: a refused password, else the first that says anything; None when none does."""
-        told = [reason for reason in self.seen if not any(words in reason for words in MUTE)]
-        return next((reason for reason in told if "Authentication" in reason), told[0] if told else None)
-
-
 def connect(build: Callable[..., Client], cluster: Cluster, **settings: object) -> Client:
     """A client of the given kind, connected; BrokerError with the reason when the cluster does not let us in.
 
     `build` is kafka-python's class. The user's own settings win over those given here.
     """
-    check_files(cluster)
+    check_certificates(cluster.client, time.time())
     known: Mapping[str, object] = vars(build)["DEFAULT_CONFIG"]
     chosen = {key: value for key, value in cluster.client.items() if key in known}
     made: list[Any] = []
 
     def net_client(**configs: object) -> object:
-        made.append(KafkaNetClient(**configs))
+        made.append(Network(**configs))
         return made[-1]
 
-    reasons, log = Reasons(), logging.getLogger("kafka.net")
-    log.addHandler(reasons)
-    try:
-        return build(
-            bootstrap_servers=[server.strip() for server in cluster.bootstrap_servers.split(",")],
-            kafka_client=net_client,
-            **{**DEFAULTS, **settings, **chosen},
-        )
-    except (KafkaError, ValueError, TypeError, AssertionError, OSError) as error:  # also of ssl and of wrong settings
-        for client in made:
-            client.close()  # a constructor that fails leaves its thread behind
-        gc.collect()  # and the sockets of attempts before this one, which an outage of hours would run out of
-        raise BrokerError(_refusal(cluster, error, reasons)) from error
-    finally:
-        log.removeHandler(reasons)
-
-
-def check_files(cluster: Cluster) -> None:
-    """BrokerError when a certificate file is named and cannot be read; the client would only report a timeout."""
-    for key in FILES:
-        path = cluster.client.get(key)
-        if path is None:
-            continue
+    with reasons_kept() as reasons:
         try:
-            with Path(str(path)).open("rb") as file:
-                file.read(1)
-        except OSError as error:
-            raise BrokerError(f"kafka.client.{key}: {path} cannot be read: {error.strerror}; mend the path") from error
-
-
-def _refusal(cluster: Cluster, error: Exception, reasons: Reasons) -> str:
-    """Why there is no connection, as far as it can be known."""
-    where = f"Kafka at {cluster.bootstrap_servers} ({cluster.protocol})"
-    if not isinstance(error, KafkaTimeoutError):
-        return f"{where} cannot be used: {in_words(error)}"
-    seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
-    reason = reasons.best()
-    if reason is not None:
-        hint = next((f"; {words}" for sign, words in HINTS.items() if sign in reason), "")
-        return f"{where} did not let us in within {seconds:g} s: {reason}{hint}"
-    if "SASL" in cluster.protocol and any(HUNG_UP in seen for seen in reasons.seen):
-        user = cluster.client.get("sasl_plain_username", "nobody")
-        return (
-            f"{where} hung up while we logged in as {user}, for {seconds:g} s: authentication failed; user or password "
-            "(kafka.client.sasl_plain_username, sasl_plain_password) are not known there, or that listener expects "
-            "another sasl_mechanism or none"
-        )
-    return (
-        f"{where} did not answer within {seconds:g} s, or hung up without a reason; check host and port, "
-        "and whether that listener expects TLS or SASL (kafka.client.security_protocol, sasl_mechanism)"
-    )
+            return build(
+                bootstrap_servers=[server.strip() for server in cluster.bootstrap_servers.split(",")],
+                kafka_client=net_client,
+                **{**DEFAULTS, **settings, **chosen},
+            )
+        except (KafkaError, ValueError, TypeError, AssertionError, OSError) as error:  # also of ssl, of wrong settings
+            for client in made:
+                client.close()  # a constructor that fails leaves its thread behind
+            gc.collect()  # and the sockets of attempts before this one, which an outage of hours would run out of
+            where = f"Kafka at {cluster.bootstrap_servers} ({cluster.protocol})"
+            seconds = float(str(cluster.client.get("bootstrap_timeout_ms", DEFAULTS["bootstrap_timeout_ms"]))) / 1000
+            raise BrokerError(refusal(where, cluster.client, error, reasons.seen, seconds)) from error
 
 
 def require_topic(consumer: Any, cluster: Cluster, topic: str) -> tuple[int, ...]:
@@ -217,12 +148,6 @@ def require_topic(consumer: Any, cluster: Cluster, topic: str) -> tuple[int, ...
         f"there is no topic {topic} at {cluster.bootstrap_servers}, or we may not read it{hint}. "
         f"Create it: kafka-topics.sh --create --topic {topic}, or `plumbline publish` does"
     )
-
-
-def in_words(error: BaseException) -> str:
-    """What the client says of an error; for an answer of the broker without words, what its code means."""
-    said = "; ".join(str(part) for part in error.args if part is not None) or getattr(error, "description", None)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def topic_log(cluster: Cluster, topic: str) -> TopicLog:

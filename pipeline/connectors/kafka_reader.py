@@ -9,7 +9,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
-from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic
+from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, require_topic
+from pipeline.connectors.kafka_refusal import in_words
 from pipeline.exceptions import BrokerError
 from pipeline.service.ports import Record
 

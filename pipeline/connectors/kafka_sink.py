@@ -14,7 +14,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from pipeline.connectors.kafka_client import Cluster, connect, in_words
+from pipeline.connectors.kafka_client import Cluster, connect
+from pipeline.connectors.kafka_refusal import in_words
 from pipeline.exceptions import BrokerError, TooLargeError, UnacknowledgedError
 from pipeline.service.ports import Message, Partition
 

@@ -28,7 +28,8 @@ from kafka.errors import (
 )
 from kafka.structs import MemberState
 
-from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, in_words, require_topic, topic_log
+from pipeline.connectors.kafka_client import CONSUMER, Cluster, connect, require_topic, topic_log
+from pipeline.connectors.kafka_refusal import in_words
 from pipeline.exceptions import BrokerError, OffsetLostError, OwnershipLostError, StalledError
 from pipeline.service.ports import Partition, Poll, Record, TopicLog
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from kafka import OffsetAndMetadata, TopicPartition
 
-from pipeline.connectors.kafka_client import Cluster, in_words
+from pipeline.connectors.kafka_client import Cluster
+from pipeline.connectors.kafka_refusal import in_words
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.exceptions import AbandonedError, BrokerError, UnacknowledgedError
 from pipeline.service.ports import Message, Partition
