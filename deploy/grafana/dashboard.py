@@ -337,6 +337,21 @@ def process() -> list[Any]:
             (f"sum by (result) (plumbline_model_reloads_total{{{ALL}}})", "{{result}}"),
             (f"sum(1 - plumbline_config_last_reload_successful{{{ALL}}})", "refused"),
         ).span(6),
+        curves(
+            "Warming up",
+            "Series that are not scored yet, or not again after a gap, and the readings that one of them still needs "
+            "at most. Healthy: none, but after a start and when sensors are added.",
+            "short",
+            (f"sum by (detector) (plumbline_series_warming{{{ALL}}})", "{{detector}}, series"),
+            (f"max by (detector) (plumbline_warm_up_readings{{{ALL}}})", "{{detector}}, readings"),
+        ).span(12),
+        curves(
+            "Time until all are scored",
+            "The same readings as time, by the step of their series. Healthy: 0, or a line that sinks; level where a "
+            "series that warms up has fallen silent.",
+            "s",
+            (f"max by (detector) (plumbline_warm_up_seconds{{{ALL}}})", "{{detector}}"),
+        ).span(12),
         facts(
             "Detectors",
             "The detectors that are served. Healthy: one line a detector; two digests are a rollout under way.",

@@ -47,6 +47,7 @@ def serve(
     dry_run: bool = False,
     fresh: bool = False,
     start: Literal["earliest", "latest"] = "earliest",
+    backfill: int = 0,
     rewarm: bool = False,
 ) -> int:
     """Score a topic as it grows, until stopped.
@@ -66,10 +67,13 @@ def serve(
         Forget the saved state, and what the bundle remembers of its series.
     start
         Where to begin in a partition that the group has never read.
+    backfill
+        Where that is the end: so many records before it are observed in silence, so that their series are warm and
+        what comes is scored at once.
     rewarm
         A topic has got partitions: let all its series warm up from the records before, wherever they are now.
     """
-    asked = Asked(dry_run, fresh, start, rewarm)
+    asked = Asked(dry_run, fresh, start, rewarm, backfill)
     settings = load_settings(config)
     watch = FileWatch(places(settings), SystemClock())
     streams = streams_of(settings, asked)

@@ -46,6 +46,16 @@ class Asked:
     fresh: bool = False
     start: Literal["earliest", "latest"] = "earliest"
     rewarm: bool = False
+    backfill: int = 0
+
+    def __post_init__(self) -> None:
+        if self.backfill < 0:
+            raise SettingsError(f"--backfill is {self.backfill}: give a number of records, such as 20000")
+        if self.backfill and self.start == "earliest":
+            raise SettingsError(
+                "--backfill reads the records before the start, and --start earliest, the default, leaves none before "
+                "it: give --start latest too"
+            )
 
 
 def streams_of(settings: Settings, asked: Asked) -> list[Stream]:
@@ -86,7 +96,7 @@ def service_settings(settings: Settings, asked: Asked) -> ServiceSettings:
         save_every=every if settings.delivery == "exactly_once" else 0.0,
         dead_letter_limit=settings.outputs.dead_letter_limit,
         dry_run=asked.dry_run,
-        resume=ResumeRules(asked.start, on_loss=loss, repartitioned=asked.rewarm),
+        resume=ResumeRules(asked.start, asked.backfill, on_loss=loss, repartitioned=asked.rewarm),
     )
 
 

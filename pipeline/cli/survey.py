@@ -65,6 +65,14 @@ def duration(microseconds: int) -> str:
     return f"{microseconds / 1000:,g} ms"
 
 
+def roughly(seconds: float) -> str:
+    """A length of time to two digits or so, in the unit in which one would say it."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
 def _step(at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int | None, bool]:
     steps = np.diff(at)
     steps = steps[steps > 0]

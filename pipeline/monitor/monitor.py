@@ -22,7 +22,7 @@ from pipeline.monitor.incidents import TAKEN, none_open
 from pipeline.monitor.judge import Judge
 from pipeline.monitor.labels import Labelling
 from pipeline.monitor.mutes import Mutes
-from pipeline.monitor.parts import Parts, Running, Standing
+from pipeline.monitor.parts import Parts, Running, Standing, Warming
 from pipeline.monitor.policy import Policy
 from pipeline.monitor.quiet import QuietEvents
 from pipeline.monitor.scorer import Scorer
@@ -212,6 +212,15 @@ class Monitor:
         """How many incidents are open that no score has to do with, by kind."""
         return {"stuck": self._stuck.still_open(), "silent": self._silence.still_open()}
 
+    def warming(self) -> Warming:
+        """How many series are not scored yet, and how long that lasts at most."""
+        tracks = self._tracks
+        slots = np.flatnonzero(tracks.started)
+        left = tracks.unscored(slots, self.detector.settings.warm_up)
+        lasting = int((left * tracks.step[slots]).max(initial=0))
+        seconds = lasting / 1e6 if self.detector.clock == "time" else None
+        return Warming(int(np.count_nonzero(left)), int(left.max(initial=0)), seconds)
+
     def last(self, series: str) -> int | None:
         """The time of the last reading of a series that was fitted or seen; None where there is none."""
         if series not in self._table and series in self.detector.slots:
@@ -222,13 +231,7 @@ class Monitor:
     def standing(self, series: str) -> Standing:
         """Where a series stands; one never seen is given the slot that its first reading would have given it."""
         slot = self._table[series] if series in self._table else self._begin(series)
-        tracks, bars, columns, warm_up = (
-            self._tracks,
-            self._slots.bars,
-            self._slots.open,
-            self.detector.settings.warm_up,
-        )
-        gathering = 0 if tracks.scaled[slot] else warm_up - int(tracks.rows[slot])
+        tracks, bars, columns = self._tracks, self._slots.bars, self._slots.open
         running = Running(
             start=int(columns.start[slot]),
             raised_at=float(columns.raised_at[slot]),
@@ -239,7 +242,8 @@ class Monitor:
         )
         return Standing(
             at=int(tracks.at[slot]) if tracks.started[slot] else None,
-            unscored=gathering + max(warm_up - int(tracks.since_reset[slot]), 0),
+            unscored=int(tracks.unscored(np.array([slot]), self.detector.settings.warm_up)[0]),
+            step=int(tracks.step[slot]),
             spans=tuple(span_of(tracks.alpha[slot]).tolist()),
             bar=float(bars.bar[slot]) if bars.set[slot] else None,
             scored=int(bars.scored[slot]),

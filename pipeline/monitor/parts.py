@@ -54,11 +54,21 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Warming:
+    """The series that have readings and are not scored yet, or not again."""
+
+    series: int
+    readings: int  # that one of them still needs at most
+    seconds: float | None  # the same as time, by the step of each; None where the clock is an index
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a series stands between two readings."""
 
     at: int | None  # of its last reading; None where there is none
     unscored: int  # further readings that only warm up
+    step: int  # between two readings, by which the time that they take is told
     spans: tuple[int, ...]  # of each of the K smoothed errors, in readings
     bar: float | None  # in x; None until a reading was scored
     scored: int  # readings

@@ -54,6 +54,12 @@ class Tracks(Columns):
     window: Singles  # (S, W) the last readings, oldest first
     habit: Floats  # (S, V) a slow mean of what each view said
 
+    def unscored(self, slots: Ints, warm_up: int) -> Ints:
+        """How many further readings of these series (n,) only warm up; 0 where the next one is scored."""
+        gathering = np.where(self.scaled[slots], 0, warm_up - self.rows[slots])
+        left: Ints = gathering + np.maximum(warm_up - self.since_reset[slots], 0)
+        return left
+
     def forget(self, slots: Ints) -> None:
         """Clear what a reset clears: the network's state and the past. Smoothed errors begin again by themselves."""
         self.since_reset[slots] = 0

@@ -44,13 +44,21 @@ class ResumeRules:
     """Where a partition begins of which the group knows nothing, or too much, and how it warms up without its state."""
 
     start: Start = "earliest"
+    backfill: int = 0  # records before the end that are observed in silence where `latest` begins there
     replay: int = 20_000  # records before the committed offset that are observed again to warm up; 0: none
     on_loss: OnLoss = "rewarm"  # where records were deleted unread, or the topic was made anew
     repartitioned: bool = False  # the operator knows that series have gone to other partitions, and lets them warm up
 
     def __post_init__(self) -> None:
-        if self.replay < 0:
-            raise ValueError(f"replay is {self.replay}: a number of records, 0 or more, is needed")
+        for name in ("backfill", "replay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: a number of records, 0 or more, is needed")
+
+    def beginning(self, bounds: Bounds, reason: Restored) -> Resumption:
+        """Where a partition begins of which nothing is known."""
+        if self.start == "earliest":
+            return Resumption(bounds.first, bounds.first, reason)
+        return Resumption(max(bounds.first, bounds.end - self.backfill), bounds.end, reason)
 
 
 def resumption(
@@ -66,15 +74,15 @@ def resumption(
     """Where a partition goes on, given its saved state, the group's offset and what the log holds.
 
     With a state that fits: at its offset, in silence up to the committed one. Without: a number of records before
-    the committed offset, in silence. Where nothing is known, or the log is another one: at its beginning or end.
+    the committed offset, in silence. Where nothing is known, or the log is another one: at its beginning, or at its
+    end and a number of records before it in silence.
     LogChangedError where the rules leave it to the operator.
     """
     first, end = bounds
-    begin = first if rules.start == "earliest" else end
     before = None if saved is None else saved.log
     anew = before is not None and log is not None and before.id != log.id
     if anew or (committed is not None and committed > end):  # no offset means what it did
-        return _after_loss("the topic was made anew", Resumption(begin, begin, "beyond_retention"), end, rules)
+        return _after_loss("the topic was made anew", rules.beginning(bounds, "beyond_retention"), end, rules)
     if saved is not None and before is not None and log is not None and before.partitions != log.partitions:
         if not rules.repartitioned:
             raise repartitioned(before, log)
@@ -83,9 +91,8 @@ def resumption(
     offsets = (committed, None if saved is None else saved.offset)
     done = max((offset for offset in offsets if offset is not None and offset <= end), default=None)
     if done is None:
-        return Resumption(
-            begin, begin, "first_start" if saved is None and not corrupt else _why(saved, digest, corrupt)
-        )
+        first_start = saved is None and not corrupt
+        return rules.beginning(bounds, "first_start" if first_start else _why(saved, digest, corrupt))
     if done < first:
         gone = Resumption(first, first, "beyond_retention", lost=first - done)
         return _after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
@@ -156,27 +163,29 @@ def commit(
     """Make everything observed so far last: flush, then states where they are to be saved, and offsets.
 
     BrokerError where outputs or offsets are not stored, StateError where the state is not: in either case nothing
-    after that step was done. A partition that is still catching up is left as it was. Offsets are committed also
-    where nothing moved: it is how an outage is noticed, and how the group remembers them.
+    after that step was done. Of a partition that is still catching up the offset is committed below which all is
+    stored already, and no state. Offsets are committed also where nothing moved: it is how an outage is noticed, and
+    how the group remembers them.
     """
     began = clock.monotonic()
     with _counted("produce", telemetry):
         sink.flush(flush_seconds)
     flushed = clock.monotonic()
-    live = {partition: one for partition, one in held.items() if one.live}
-    moved = {partition: one for partition, one in live.items() if save and one.saved != one.next}
+    back = {partition: one for partition, one in held.items() if one.restoring is None}
+    offsets = {partition: one.reached for partition, one in back.items()}
+    moved = {partition: one for partition, one in back.items() if save and one.live and one.saved != one.next}
     states = {
         partition: (one.stream.detector, state_of(partition, one, checkpoints)) for partition, one in moved.items()
     }
     taken = clock.monotonic()
-    if live:
+    if offsets:
         with _counted("commit", telemetry):
-            checkpoints.commit({partition: one.next for partition, one in live.items()}, states)
-    for partition, one in live.items():
-        one.committed = one.next
+            checkpoints.commit(offsets, states)
+    for partition, one in back.items():
+        one.committed = offsets[partition]
         one.saved = one.next if partition in states else one.saved
     slots = sum(len(state.slots) for _, state in states.values())
-    return Committed(len(live), len(states), slots, flushed - began, taken - flushed, clock.monotonic() - taken)
+    return Committed(len(back), len(states), slots, flushed - began, taken - flushed, clock.monotonic() - taken)
 
 
 def state_of(partition: Partition, one: Held, checkpoints: Checkpoints) -> SavedState:

@@ -37,7 +37,7 @@ class Partitions:
     @property
     def moved(self) -> bool:
         """Whether there is something to commit."""
-        return any(one.live and one.committed != one.next for one in self.held.values())
+        return any(one.restoring is None and one.committed != one.reached for one in self.held.values())
 
     def reads(self, partition: Partition) -> bool:
         """Whether it is ours, and its state is back."""
@@ -65,6 +65,7 @@ class Partitions:
                 continue
             one.next, one.quiet, one.restoring = begin.offset, begin.quiet, None
             one.saved = begin.offset if begin.reason == "state" else None
+            one.at_end = begin.reason == "first_start" and self._rules.start == "latest"
             ready.append(partition)
             self._tell(partition, begin)
         return ready

@@ -113,4 +113,5 @@ class Scoring:
             monitor.open_quiet(),
             monitor.tally().held_back,
             monitor.waiting(),
+            monitor.warming(),
         )

@@ -167,6 +167,8 @@ class Service:
         ready = self._partitions.go_on(connection.source, self._settings.restore_for)
         if ready:
             self._scoring.assigned()
+        if any(self._partitions.held[partition].at_end for partition in ready):
+            self._commit_at = self._clock.monotonic()  # what comes from now on is to be lost by no restart
         if ready and not self._held_back:
             connection.source.resume(ready)
 

@@ -87,6 +87,7 @@ class Held:
     saved: int | None = None  # as the saved state knows it; None: none is of use
     committed: int | None = None  # by us
     log: TopicLog | None = None  # that the offsets are of
+    at_end: bool = False  # it began at the end of its log: another start would begin elsewhere until it is committed
 
     @property
     def catching_up(self) -> bool:
@@ -95,5 +96,10 @@ class Held:
 
     @property
     def live(self) -> bool:
-        """Whether what is observed now is put out and committed."""
+        """Whether what is observed now is put out and saved."""
         return self.restoring is None and not self.catching_up
+
+    @property
+    def reached(self) -> int:
+        """The offset below which all is put out, now or before."""
+        return self.next if self.live else self.quiet

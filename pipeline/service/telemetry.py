@@ -27,6 +27,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from pipeline.monitor.parts import Warming
 from pipeline.records import Alert, Event, Ints, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
@@ -123,6 +124,12 @@ class Telemetry:
         )
         self._held = self._gauges("series", "Series of which a slot is held.", detector=each)
         self._waiting = self._gauges("waiting_readings", "Readings that wait for others before them.", detector=each)
+        self._warming = self._gauges("series_warming", "Series that are not scored yet, or not again.", detector=each)
+        self._warm_up_readings = self._gauges(
+            "warm_up_readings", "Readings that one of these series still needs at most.", detector=each
+        )
+        timed = [one.name for one in self._served.values() if one.step_seconds]
+        self._warm_up_seconds = self._gauges("warm_up_seconds", "The same as time, by their steps.", detector=timed)
 
     def _count_work(self) -> None:
         stages = Histogram(
@@ -257,14 +264,19 @@ class Telemetry:
         open_incidents: Mapping[Severity, int],
         open_quiet: Mapping[QuietKind, int],
         held_back: Mapping[str, int],
-        waiting: int = 0,
+        waiting: int,
+        warming: Warming,
     ) -> None:
         """What a monitor holds: so many slots, their open incidents, and what its rules held back since the start.
 
-        And how many readings wait for others.
+        And how many readings wait for others, and what the series need that warm up.
         """
         self._held[(detector,)].set(series)
         self._waiting[(detector,)].set(waiting)
+        self._warming[(detector,)].set(warming.series)
+        self._warm_up_readings[(detector,)].set(warming.readings)
+        if warming.seconds is not None and (detector,) in self._warm_up_seconds:
+            self._warm_up_seconds[(detector,)].set(warming.seconds)
         for severity, count in open_incidents.items():
             self._open[detector, severity].set(count)
         for kind, quiet in open_quiet.items():

@@ -15,6 +15,7 @@ from statistics import median, quantiles
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
+from pipeline.monitor.parts import Warming
 from pipeline.records import Outcome, Readings, Scores
 from pipeline.service.health import Deadlines
 from pipeline.service.ports import Partition
@@ -77,7 +78,9 @@ def one_poll(telemetry: Telemetry, readings: Readings, scores: Scores) -> None:
         with telemetry.stage(stage):
             pass
     telemetry.observed("pumps", readings, scores, [])
-    telemetry.held("pumps", SERIES, {"warning": 1, "critical": 0}, {"stuck": 0}, {"direction": 0})
+    telemetry.held(
+        "pumps", SERIES, {"warning": 1, "critical": 0}, {"stuck": 0}, {"direction": 0}, 0, Warming(0, 0, 0.0)
+    )
     telemetry.lag(dict.fromkeys(PARTITIONS, 3), {key: [Written()] for key in PARTITIONS[:2]})
 
 

@@ -7,8 +7,9 @@ import pytest
 from pipeline.bundle import load
 from pipeline.cli.main import main
 from pipeline.connectors.state_folder import StateFolder
+from pipeline.monitor.monitor import Monitor
 from pipeline.service.ports import Partition, SavedState
-from tests.service.small import bundled
+from tests.service.small import bundled, calm_values, readings_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,46 @@ def test_one_file_of_saved_state_is_told_as_json(state, capsys):
     facts = json.loads(inspected(capsys, state / "pumps" / "readings" / "0.state", "--json"))
 
     assert [part["series"] for part in facts["partitions"]] == [["a", "b"]]
+
+
+@pytest.fixture
+def warming(bundle, tmp_path):
+    """State of a series that is scored, and of two that are not yet."""
+    detector = load(bundle)
+    monitor = Monitor(detector)
+    for name, rows in (("pump", 60), ("early", 3), ("nearly", 15)):
+        monitor.observe(readings_of(calm_values(rows), name))
+    with StateFolder(tmp_path / "warming") as folder:
+        folder.save("pumps", Partition("readings", 0), SavedState(78, detector.digest, monitor.snapshot()))
+        folder.save("fans", Partition("air", 0), SavedState(3, "d" * 64, {}))
+    return tmp_path / "warming"
+
+
+def test_series_that_warm_up_are_listed_with_what_they_need(warming, bundle, capsys):
+    lines = inspected(capsys, warming, "--bundle", bundle).splitlines()
+
+    assert [" ".join(line.split()) for line in lines[3:]] == [
+        "",
+        "warming up is scored after",
+        "early 13 readings, about 13 min",
+        "nearly 1 reading, about 60 s",
+    ]
+    facts = json.loads(inspected(capsys, warming, "--bundle", bundle, "--json"))
+    assert facts["warming"] == [
+        {"series": "early", "readings": 13, "seconds": 780.0},
+        {"series": "nearly", "readings": 1, "seconds": 60.0},
+    ]
+
+
+def test_a_bundle_says_when_a_series_never_seen_is_scored(bundle, capsys):
+    assert "a series never seen is scored after 16 readings, about 16 min" in inspected(capsys, bundle)
+
+
+def test_state_of_another_bundle_is_refused_with_both_digests(state, bundle, capsys):
+    assert main(["inspect", str(state), "--bundle", str(bundle)]) == 2
+    assert capsys.readouterr().err == (
+        f"plumbline: {bundle} is detector {load(bundle).digest[:12]}; this state belongs to {'d' * 12}\n"
+    )
 
 
 def test_what_is_neither_is_refused(tmp_path, capsys):

@@ -164,3 +164,17 @@ def test_fresh_forgets_what_was_saved_and_a_dry_run_does_not(config, tmp_path):
         assert process.returncode == 1, "its broker is not there"
         with StateFolder(tmp_path / "state") as folder:
             assert (folder.load("pumps", partition) is not None) == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backfill", "500"], "--start earliest, the default, leaves none before it: give --start latest too"),
+        (["--start", "latest", "--backfill", "-1"], "--backfill is -1: give a number of records, such as 20000"),
+    ],
+)
+def test_a_back_fill_that_cannot_be_is_refused_with_what_to_do(config, capsys, options, said):
+    code, err = refused(capsys, config, *options)
+
+    assert code == 2
+    assert said in err

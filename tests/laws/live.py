@@ -118,6 +118,18 @@ class Live:
             assert time.monotonic() < deadline, f"no {words!r} after {seconds} s:\n{self.log()}"
             time.sleep(0.1)
 
+    def wait_for_commit(self, records, seconds=60.0):
+        """Return when the group has so many records of its two partitions behind it."""
+        keys = [TopicPartition(f"{self.name}-readings", number) for number in range(2)]
+        consumer = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.name, enable_auto_commit=False)
+        deadline = time.monotonic() + seconds
+        try:
+            while sum(consumer.committed(key) or 0 for key in keys) < records:
+                assert time.monotonic() < deadline, f"{records} are not committed after {seconds} s:\n{self.log()}"
+                time.sleep(0.1)
+        finally:
+            consumer.close()
+
     def said(self):
         return (self.folder / "said").read_text().splitlines()
 

@@ -66,6 +66,24 @@ def test_a_series_too_short_has_no_slot_and_is_gathered_like_one_never_seen(flee
         assert (mine[48:] == Outcome.SCORED).all()
 
 
+def test_a_series_never_seen_is_scored_by_what_is_pooled_as_soon_as_it_is_warm(fleet):
+    pooled, p = fleet.detector.calibrations[0], 0.01
+    later = fleet.later[fleet.later.series == fleet.later.names.index("new")]
+    scores, _, parts = Monitor(fleet.detector, Policy(FalseAlarms(probability=p), bar="static")).observe_in_parts(later)
+    warm, n = 2 * SETTINGS.warm_up, len(pooled.sample)
+    fused = scores.fused[warm:]
+    above = (pooled.sample[None, :] >= fused[:, None]).sum(axis=1)  # of the pooled errors, at each reading
+    inside = (above > 0) & (above < n)
+
+    assert (scores.outcome[warm:] == Outcome.SCORED).all()
+    assert inside.any()
+    assert (scores.score[warm:][inside] <= np.log10((n + 1) / above[inside]) + 1e-9).all()
+    assert (scores.score[warm:][inside] >= np.log10((n + 1) / (above[inside] + 1)) - 1e-9).all()
+    assert (parts.bar[warm:] == pooled.start_of_bar(p)).all()
+    assert pooled.start_of_bar(p) not in {own.start_of_bar(p) for own in fleet.detector.calibrations[1:]}
+    assert scores.alert[warm:].any()  # the fault in it is found
+
+
 def test_the_end_of_the_history_is_where_the_monitor_begins(case):
     """Running the history and taking the bundle's slots come to the same, but for the bar, which fit does not move."""
     ran = Monitor(case.detector, Policy(FalseAlarms(probability=0.4), bar="static"), fresh=True)

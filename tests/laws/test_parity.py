@@ -164,6 +164,25 @@ def test_what_a_killed_service_repeats_is_the_same_again(live, backtest, later):
     assert len(rows) == len(later) + CUTS[1] - CUTS[0]
 
 
+def test_a_first_start_at_the_end_that_fills_back_goes_on_as_if_it_had_been_there(live, backtest, later):
+    scores, alerts = backtest
+    cut = CUTS[0]
+    live.publish(later[:cut])
+    live.start("--start", "latest", "--backfill", "20000")
+    live.wait_for_commit(cut)
+    live.publish(later[cut:])
+    rows = live.read("scores", len(later) - cut)
+    live.stop()
+    events = live.read("alerts")
+    kept = scores.iloc[cut:]
+    since = {series: at.iloc[0] for series, at in kept.groupby("series")["timestamp"]}
+
+    assert len(rows) == len(kept)
+    assert "warming" not in {row["outcome"] for row in rows[:30]}
+    assert_same((kept, [a for a in alerts if pd.Timestamp(a["at"]) >= since[a["series"]]]), rows, events)
+    assert any(event["event"] == "cleared" for event in events), "an incident that was open is followed"
+
+
 def test_a_dry_run_leaves_the_broker_as_it_was(live, backtest, later):
     alerts = backtest[1]
     live.publish(later)

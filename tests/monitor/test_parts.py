@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.detector.fusion import FUSED_OFFSET
 from pipeline.monitor.monitor import Monitor
+from pipeline.monitor.parts import Warming
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Outcome
 from tests.fixtures import unmoved
@@ -90,6 +91,37 @@ def test_a_series_never_seen_gathers_and_then_warms_up():
 
     assert before == 16 == outcomes.count(Outcome.WARMING)
     assert left == [*range(15, 0, -1), 0, 0, 0, 0, 0]
+
+
+def test_the_series_that_warm_up_are_counted_with_the_longest_of_what_they_still_need():
+    """`pump` is scaled, and eight readings warm it up; one never seen gathers its scaling with eight more before."""
+    detector = unmoved()
+    monitor = Monitor(detector, Policy(FalseAlarms(probability=0.01)))
+    values = np.random.default_rng(0).normal(0, 0.3, (20, 2))
+    readings = [stream(series(name, values, BEGIN)) for name in ("pump", "new")]
+    none = monitor.warming()
+    for one in readings:
+        monitor.observe(one[:5])
+    both = monitor.warming()
+    monitor.observe(readings[0][5:])
+    new = monitor.warming()
+    monitor.observe(readings[1][5:])
+
+    assert none == Warming(0, 0, 0.0)
+    assert both == Warming(2, 11, 11 * STEP / 1e6)
+    assert new == Warming(1, 11, 11 * STEP / 1e6)
+    assert monitor.warming() == none
+
+
+def test_a_series_warms_up_again_after_a_gap_and_a_sample_number_is_no_time():
+    monitor = Monitor(unmoved(clock="index", step=1), Policy(FalseAlarms(probability=0.01)))
+    readings = stream(series("pump", np.zeros((20, 2)), 0, 1).shifted(12, 50, 1))
+    monitor.observe(readings[:12])
+    before = monitor.warming()
+    monitor.observe(readings[12:14])
+
+    assert before == Warming(0, 0, None)
+    assert monitor.warming() == Warming(1, 6, None)
 
 
 def test_some_rows_of_the_parts_are_the_parts_of_some_rows(one):

@@ -52,6 +52,16 @@ def test_a_first_start_at_the_end_leaves_out_what_is_there():
     assert resumption(None, 300, LOG, DIGEST, latest).quiet == 300
 
 
+def test_a_first_start_at_the_end_fills_back_in_silence_as_far_as_the_log_reaches():
+    back = ResumeRules("latest", backfill=150)
+
+    assert resumption(None, None, LOG, DIGEST, back) == Resumption(350, 500, "first_start")
+    assert resumption(None, None, LOG, DIGEST, replace(back, backfill=1000)) == Resumption(100, 500, "first_start")
+    assert resumption(None, None, LOG, DIGEST, replace(back, start="earliest")) == Resumption(100, 100, "first_start")
+    assert resumption(None, 300, LOG, DIGEST, back).offset == 100, "what is not the first start replays"
+    assert resumption(None, 800, LOG, DIGEST, back) == Resumption(350, 500, "beyond_retention"), "made anew"
+
+
 def test_an_unreadable_state_is_called_by_its_name():
     assert resumption(None, 300, LOG, DIGEST, RULES, corrupt=True).reason == "corrupt"
     assert resumption(None, None, LOG, DIGEST, RULES, corrupt=True) == Resumption(100, 100, "corrupt")
@@ -94,5 +104,7 @@ def test_an_empty_topic_begins_at_its_first_offset():
 
 
 def test_a_negative_replay_is_refused():
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(ValueError, match=r"replay is -1.*0 or more"):
         ResumeRules(replay=-1)
+    with pytest.raises(ValueError, match=r"backfill is -1.*0 or more"):
+        ResumeRules(backfill=-1)

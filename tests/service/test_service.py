@@ -207,6 +207,40 @@ def test_without_replay_a_lost_state_warms_up_from_the_committed_offset(world, d
     assert len(bench.streams[0].monitor) == 1
 
 
+def test_a_first_start_that_fills_back_scores_what_comes_at_once_and_tells_nothing_of_what_was_there(world, detector):
+    bench = Bench(world, detector, resume=ResumeRules("latest", backfill=1000))
+    bench.begin(2)
+    publish(world, calm_values(20, seed=2), "pump-2", partition=1, start=ROWS)
+    publish(world, with_faults(calm_values(20), [8]), "pump-0", start=ROWS)
+    bench.finish()
+    came = times.iso(BEGIN + STEP * ROWS)
+    expected = {
+        about: copies
+        for about, copies in put_out_of(world, detector).items()
+        if (copies[0].get("timestamp") or copies[0]["at"]) >= came
+    }
+
+    assert [score["outcome"] for score in scores_in(world)] == ["scored"] * 40
+    assert alerts_in(world)
+    assert_nothing_lost_and_repeats_agree(put_out(world), expected)
+
+
+def test_where_it_began_at_the_end_is_committed_before_anything_comes(world, detector):
+    """Else a kill in the first half minute would lose what came since: the next start would begin at a later end."""
+    ends = {ONE: 2 * ROWS, TWO: ROWS}
+    filling = Bench(world, detector, resume=ResumeRules("latest", backfill=1000), commit_every=30.0)
+    filling.begin(2)
+    known = dict(world.committed)
+    publish(world, calm_values(5), "pump-0", start=ROWS)  # and the process is killed before its next commit
+    publish(world, calm_values(5, seed=2), "pump-2", partition=1, start=ROWS)
+    again = Bench(world, detector, resume=ResumeRules("latest", backfill=1000))
+    again.begin()
+    again.finish()
+
+    assert known == ends
+    assert [score["outcome"] for score in scores_in(world)] == ["scored"] * 10
+
+
 def test_a_revoked_partition_puts_out_nothing_afterwards(world, detector):
     bench = Bench(world, detector)
     bench.begin(4)

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline.exceptions import BrokerError
+from pipeline.monitor.parts import Warming
 from pipeline.records import Alert, Outcome, Reason, Rejected
 from pipeline.service.health import Deadlines
 from pipeline.service.ports import Partition
@@ -18,6 +19,7 @@ from tests.service.telemetry_feed import HandClock, Record, readings_of, scores_
 FIRST, SECOND = Partition("readings", 0), Partition("readings", 1)
 PUMPS = Served("pumps", "readings", "ab" * 32, ("temp", "flow"), target=1e-3)
 FANS = Served("fans", "air", "cd" * 32, ("rpm",), target=1e-4)
+NONE_WARMING = Warming(0, 0, 0.0)
 NAMES = ["pump-0", "pump-1", "pump-2"]
 
 
@@ -111,7 +113,7 @@ def test_incidents_are_counted_when_raised_and_alerts_by_event(telemetry, regist
 def test_incidents_that_no_score_has_to_do_with_are_counted_apart_by_kind(telemetry, registry):
     stuck = replace(alert_of("raised", "warning"), kind="stuck")
     telemetry.observed("pumps", readings_of(NAMES, [0]), scores_of([4.0]), [stuck, replace(stuck, event="cleared")])
-    telemetry.held("pumps", 7, {"warning": 0, "critical": 0}, {"stuck": 2}, {})
+    telemetry.held("pumps", 7, {"warning": 0, "critical": 0}, {"stuck": 2}, {}, 0, NONE_WARMING)
 
     assert value_of(registry, "plumbline_quiet_incidents_total", "detector=pumps", "kind=stuck") == 1
     assert value_of(registry, "plumbline_open_quiet_incidents", "detector=pumps", "kind=stuck") == 2
@@ -121,8 +123,9 @@ def test_incidents_that_no_score_has_to_do_with_are_counted_apart_by_kind(teleme
 
 
 def test_what_the_monitor_holds_is_shown_and_what_it_held_back_counted_once(telemetry, registry):
-    telemetry.held("pumps", 7, {"warning": 2, "critical": 1}, {"stuck": 0}, {"direction": 3})
-    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"stuck": 1}, {"direction": 4, "budget": 2})
+    telemetry.held("pumps", 7, {"warning": 2, "critical": 1}, {"stuck": 0}, {"direction": 3}, 0, NONE_WARMING)
+    rules = {"direction": 4, "budget": 2}
+    telemetry.held("pumps", 8, {"warning": 0, "critical": 1}, {"stuck": 1}, rules, 0, NONE_WARMING)
 
     assert value_of(registry, "plumbline_series", "detector=pumps") == 8
     assert value_of(registry, "plumbline_open_incidents", "detector=pumps", "severity=warning") == 0
@@ -130,6 +133,25 @@ def test_what_the_monitor_holds_is_shown_and_what_it_held_back_counted_once(tele
     assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=direction") == 4
     assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=budget") == 2
     assert value_of(registry, "plumbline_held_back_total", "detector=pumps", "rule=ignore_below") == 0
+
+
+def test_how_long_series_warm_up_is_told_in_readings_and_where_there_are_times_in_seconds(registry, clock):
+    presses = Served("presses", "strokes", "ef" * 32, ("force",), target=1e-4)  # an index clock
+    served = [replace(PUMPS, step_seconds=60.0), presses]
+    telemetry = Telemetry(registry, clock, served, version="0.1.0", series=SeriesShown(), deadlines=Deadlines())
+    telemetry.held("pumps", 7, {}, {}, {}, 0, Warming(3, 128, 7680.0))
+    telemetry.held("presses", 1, {}, {}, {}, 0, Warming(1, 5, None))
+
+    assert value_of(registry, "plumbline_series_warming", "detector=pumps") == 3
+    assert value_of(registry, "plumbline_warm_up_readings", "detector=pumps") == 128
+    assert value_of(registry, "plumbline_warm_up_seconds", "detector=pumps") == 7680
+    assert value_of(registry, "plumbline_warm_up_readings", "detector=presses") == 5
+    assert value_of(registry, "plumbline_warm_up_seconds", "detector=presses") is None
+
+    telemetry.held("pumps", 7, {}, {}, {}, 0, NONE_WARMING)
+
+    assert value_of(registry, "plumbline_series_warming", "detector=pumps") == 0
+    assert value_of(registry, "plumbline_warm_up_seconds", "detector=pumps") == 0
 
 
 def test_lag_in_records_and_seconds_per_partition(telemetry, registry, clock):

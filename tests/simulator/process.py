@@ -13,6 +13,7 @@ from pipeline.exceptions import BrokerError, PlumblineError, SettingsError
 from pipeline.formats.mapping import InputMapping
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
+from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.link import Connection
 from pipeline.service.reload import Staged
@@ -62,10 +63,18 @@ class Process:
     """A service with its name, which is its disk and its transactional id too."""
 
     def __init__(
-        self, cluster: Cluster, detector: Detector, name: str, keeping: Keeping, mapping: InputMapping, batch: int
+        self,
+        cluster: Cluster,
+        detector: Detector,
+        name: str,
+        keeping: Keeping,
+        mapping: InputMapping,
+        batch: int,
+        resume: ResumeRules,
     ) -> None:
         self.cluster, self.detector, self.name, self.keeping, self.batch = cluster, detector, name, keeping, batch
         self.mapping = mapping
+        self.resume = resume
         self.service: Service | None = None
         self.dies_in: int | None = None  # steps
         self.held_up_in: int | None = None  # steps
@@ -135,7 +144,11 @@ class Process:
     def _settings(self) -> ServiceSettings:
         exactly = self.keeping == "exactly_once"
         return ServiceSettings(
-            commit_every=1.0 if exactly else 3.0, save_every=3.0 if exactly else 0.0, poll_for=0.3, flush_for=1.0
+            commit_every=1.0 if exactly else 3.0,
+            save_every=3.0 if exactly else 0.0,
+            poll_for=0.3,
+            flush_for=1.0,
+            resume=self.resume,
         )
 
     def turn(self) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.service.small import small_detector
-from tests.simulator.mutants import MUTANTS
+from tests.simulator.mutants import MUTANTS, catch_up_aloud
 from tests.simulator.schedule import Schedule, tried
 
 SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
@@ -35,6 +35,13 @@ def test_no_schedule_breaks_a_promise(detector, keeping):
     assert broken == {}
 
 
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_processes_that_begin_at_the_end_and_fill_back_lose_and_repeat_nothing(detector, keeping):
+    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, late=True))}
+
+    assert broken == {}
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
@@ -52,6 +59,13 @@ def test_a_fault_that_is_put_in_is_found(detector, mutant, keeping, monkeypatch,
 
     assert found is not None, f"{MUTANT_SEEDS} schedules did not find it"
     record_property("schedules", found + 1)
+
+
+@pytest.mark.slow
+def test_filling_back_aloud_is_found(detector, monkeypatch):
+    catch_up_aloud(monkeypatch)
+
+    assert any(tried(seed, detector, "exactly_once", late=True) for seed in range(10))
 
 
 def test_schedules_do_what_they_are_for(detector):
