@@ -25,7 +25,7 @@ def cluster_of(settings: Settings, command: str, environment: Mapping[str, str])
     """The cluster to connect to, its passwords fetched; KAFKA_BOOTSTRAP_SERVERS names other brokers."""
     kafka = kafka_of(settings, command)
     client = {
-        key: _revealed(f"kafka.client.{key}", value, environment) if isinstance(value, Secret) else value
+        key: revealed(f"kafka.client.{key}", value, environment) if isinstance(value, Secret) else value
         for key, value in kafka.client.items()
     }
     try:
@@ -34,7 +34,8 @@ def cluster_of(settings: Settings, command: str, environment: Mapping[str, str])
         raise SettingsError(f"{settings.path}: kafka.{error}") from error
 
 
-def _revealed(key: str, secret: Secret, environment: Mapping[str, str]) -> str:
+def revealed(key: str, secret: Secret, environment: Mapping[str, str]) -> str:
+    """A password, fetched; SettingsError where it is not there. `key` is where it stands, for the message."""
     if secret.text is not None:
         return secret.text
     if secret.env is not None:
