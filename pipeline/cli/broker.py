@@ -35,7 +35,7 @@ def cluster_of(settings: Settings, command: str, environment: Mapping[str, str])
 
 
 def revealed(key: str, secret: Secret, environment: Mapping[str, str]) -> str:
-    """What is hidden, fetched from where it is; SettingsError where it is not there."""
+    """A password, fetched; SettingsError where it is not there. `key` is where it stands, for the message."""
     if secret.text is not None:
         return secret.text
     if secret.env is not None:

@@ -28,7 +28,20 @@ from prometheus_client import (
 )
 
 from pipeline.monitor.parts import Warming
-from pipeline.records import Alert, Event, Ints, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
+from pipeline.records import (
+    Alert,
+    Event,
+    Ignored,
+    Ints,
+    Outcome,
+    QuietKind,
+    Readings,
+    Reason,
+    Rejected,
+    Scores,
+    Severity,
+    Why,
+)
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
@@ -100,6 +113,7 @@ class Telemetry:
         each, severities = tuple(self._served), get_args(Severity)
         self._readings = self._counters("readings", "Records by outcome.", detector=each, outcome=OUTCOMES)
         self._invalid = self._counters("invalid", "Invalid records by reason.", detector=each, reason=tuple(Reason))
+        self._ignored = self._counters("ignored", "Ignored records by reason.", detector=each, reason=tuple(Why))
         self._invalid_share.clear()
         self._exceedances = self._counters("exceedances", "Scored readings above their bar.", detector=each)
         self._held_back = self._counters(
@@ -144,6 +158,14 @@ class Telemetry:
         self._commits = self._counters("commits", "Commits of offsets.", result=results)
         self._dead_letters = self._counters(
             "dead_letters", "Invalid records handed on as dead letters.", result=results
+        )
+        self._put_off = Counter(
+            "plumbline_put_off_records", "Records set back until their schema can be had.", registry=self._registry
+        )
+        self._waiting_partitions = Gauge(
+            "plumbline_waiting_partitions",
+            "Partitions whose records wait for the schema registry.",
+            registry=self._registry,
         )
         self._restores = self._counters(
             "restores", "How assigned partitions went on: with saved state, or why not.", reason=get_args(Restored)
@@ -237,8 +259,10 @@ class Telemetry:
         for alert in alerts:
             self._muted[detector, alert.event].inc()
 
-    def beside(self, detector: str, counts: Ints) -> None:
+    def beside(self, detector: str, counts: Ints, ignored: Sequence[Ignored] = ()) -> None:
         """So many records by `Outcome`, (O,), were no readings by themselves: joined to others, too late, ignored."""
+        for one in ignored:
+            self._ignored[detector, one.why].inc()
         for outcome, count in zip(OUTCOMES, counts.tolist(), strict=True):
             if count:
                 self._readings[detector, outcome].inc(count)
@@ -298,6 +322,14 @@ class Telemetry:
             self.health.committed()
         else:
             self.health.commit_due()
+
+    def put_off(self, records: int) -> None:
+        """So many records were polled and set back, for they could not be read."""
+        self._put_off.inc(records)
+
+    def wait(self, partitions: int) -> None:
+        """The records of so many partitions wait to be readable."""
+        self._waiting_partitions.set(partitions)
 
     def restored(self, reason: Restored) -> None:
         """A partition was assigned and goes on with its state, or without one for this reason."""

@@ -7,6 +7,7 @@ from pipeline.cli.main import main
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.state_folder import StateFolder
 from pipeline.service.ports import Partition, SavedState
+from tests.registry_server import RegistryServer
 from tests.service.small import bundled
 
 OTHERS = "lacking flow, besides pressure; mend the list or fit the detector again"
@@ -48,6 +49,45 @@ def test_a_configuration_that_will_run_is_told_part_by_part(bundle, checked):
         "kafka brokers localhost:9092: not tried, --connect does",
         "it will run",
     ]
+
+
+def test_a_preset_is_told_as_what_it_means(bundle, checked):
+    debezium = (
+        "{topic: r, format: {preset: debezium}, series: {field: payload.after.id}, only: {payload.source.db: [a, b]}}"
+    )
+    _, lines = checked(f"detectors: {{pumps: {{bundle: {bundle}, input: {debezium}}}}}")
+
+    assert lines[4] == (
+        "pumps input topic r, json, wide, time from payload.source.ts_ms in ms, channels below payload.after; "
+        "ignored unless payload.source.db is a or b; ignored where payload.op is d or t, or without a value"
+    )
+
+
+def test_lines_are_told_with_the_precision_of_their_times(bundle, checked):
+    lines = "{topic: r, format: line_protocol, series: {field: tags.host}, time: {unit: ms}, only: {name: cpu}}"
+    _, said = checked(f"detectors: {{pumps: {{bundle: {bundle}, input: {lines}}}}}")
+
+    assert said[4] == (
+        "pumps input topic r, line_protocol, wide, time from timestamp in ms, channels below fields; "
+        "ignored unless name is cpu"
+    )
+
+
+AVRO = "input: {topic: r, format: avro, series: {key: true}, time: {unit: ms}}"
+
+
+def test_the_registry_of_avro_is_asked_where_that_is_wanted(bundle, checked):
+    server = RegistryServer()
+    text = f"detectors: {{pumps: {{bundle: {bundle}, {AVRO}}}}}\nschema_registry: {{url: '{server.url}/'}}"
+    before, with_it = checked(text), checked(text, "--connect")
+    server.close()
+    without = checked(text, "--connect")
+
+    assert before[0] == 0
+    assert before[1][-2:] == [f"schema_registry {server.url}: not tried, --connect does", "it will run"]
+    assert with_it[1][-2] == f"schema_registry {server.url}: reached"
+    assert without[0] == 2  # of Kafka, which has no section; the registry is 1
+    assert without[1][-2].startswith(f"schema_registry PROBLEM {server.url} cannot be reached: ")
 
 
 def test_what_is_enough_for_training_is_no_problem(checked):

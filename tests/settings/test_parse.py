@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
-from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
+from pipeline.formats.mapping import FORMATS, InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.labels import LabelRule
 from pipeline.monitor.mutes import Mute
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
@@ -14,6 +14,7 @@ from pipeline.settings import (
     DetectorSettings,
     KafkaSettings,
     OutputSettings,
+    RegistrySettings,
     Secret,
     StateSettings,
     TelemetrySettings,
@@ -38,6 +39,8 @@ outputs: {alerts: a, scores: s, dead_letters: null}
 state: {folder: state, every_seconds: 5}
 telemetry: {listen: 0.0.0.0:80, series: {max: 3, match: "pump*"}}
 """
+FORMAT_NEEDED = f"input.format: {' or '.join(FORMATS)} is needed, found"
+NO_SERIES = "series is missing, and nothing is guessed: what tells one machine from another"
 NO_ZONE = "timezone is 'Mars/Base': a name such as Europe/Berlin is needed, and the machine must have time zone data"
 NO_PROMISE = "false_alarms needs a rate per series-week or a probability per reading, one of the two"
 
@@ -46,6 +49,56 @@ def refusal(text):
     with pytest.raises(SettingsError) as refused:
         parse_settings(text, Path("a.yaml"))
     return str(refused.value)
+
+
+REGISTRY = "detectors: {pumps: {input: {topic: a, format: avro}}}\nschema_registry: "
+
+
+def test_a_registry_is_found_with_its_files_and_its_password_where_it_is_kept():
+    files = "ca_file: ca.pem, certificate_file: c.pem, key_file: c.key, timeout_seconds: 5"
+    text = f"{REGISTRY}{{url: https://r/x, username: u, password: {{file: secret}}, {files}}}"
+    settings = parse_settings(text, FILE)
+
+    folder = FILE.parent
+    assert settings.detector().input.format == "avro"
+    assert settings.registry == RegistrySettings(
+        "https://r/x",
+        "u",
+        Secret(file=folder / "secret"),
+        folder / "ca.pem",
+        folder / "c.pem",
+        folder / "c.key",
+        5.0,
+    )
+    plain = parse_settings(f"{REGISTRY}{{url: http://r, username: u, password: hunter2}}", FILE).registry
+    assert plain.password == Secret(text="hunter2")
+    assert "hunter2" not in repr(plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{url: localhost:8081}",
+            'url is "localhost:8081": http:// or https:// and a host is needed, name and password stand beside it',
+        ),
+        (
+            "{url: 'http://u:p@host'}",
+            'url is "http://u:p@host": http:// or https:// and a host is needed, name and password stand beside it',
+        ),
+        ("{url: http://r, username: u}", "username and password go together: one of them is missing"),
+        ("{url: http://r, key_file: k}", "key_file is given and certificate_file is not: the key belongs to one"),
+    ],
+)
+def test_a_registry_that_cannot_be_meant_is_refused(text, message):
+    assert refusal(REGISTRY + text) == f"a.yaml: schema_registry: {message}"
+
+
+def test_avro_without_a_registry_is_refused():
+    assert refusal("detectors: {pumps: {input: {topic: a, format: avro}}}") == (
+        "a.yaml: detectors.pumps.input.format is avro, and there is no schema_registry: its schemas are kept in one, "
+        "as in schema_registry: {url: http://localhost:8081}"
+    )
 
 
 def test_every_section_becomes_the_dataclass_of_its_part():
@@ -438,7 +491,42 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
         ),
         ("channels: {t: {role: label}}", 'channels.t.role: sensor or context is needed, found "label"'),
         ("input: {}", "input.topic: missing, and needed here"),
-        ("input: {topic: a, format: avro}", 'input.format: json is needed, found "avro"'),
+        ("input: {topic: a, format: xml}", f'{FORMAT_NEEDED} "xml"'),
+        (
+            "input: {topic: a, format: telegraf}",
+            f'{FORMAT_NEEDED} "telegraf"; telegraf is a preset: {{preset: telegraf}}',
+        ),
+        (
+            "input: {topic: a, format: {preset: tele}}",
+            'input.format.preset: telegraf, debezium or debezium_bare is needed, found "tele"',
+        ),
+        (
+            "input: {topic: a, format: {preset: telegraf}}",
+            f"input: {NO_SERIES}? Such as series: {{field: tags.host}}",
+        ),
+        (
+            "input: {topic: a, format: line_protocol, series: {field: tags.host}}",
+            (
+                "input: time.unit is missing: a line does not say in what its time is counted; "
+                "it is the precision of the sender, s, ms, us or ns, as in time: {unit: ns}"
+            ),
+        ),
+        (
+            "input: {topic: a, format: line_protocol, time: {unit: s}}",
+            f"input: {NO_SERIES}? Such as series: {{field: tags.host}}",
+        ),
+        (
+            "input: {topic: a, format: {encoding: line_protocol, preset: telegraf}}",
+            "input: a line has a form of its own, which telegraf is not: leave the preset out",
+        ),
+        (
+            "input: {topic: a, only: {name: []}}",
+            "input.only.name: a value or a list of values is needed, found an empty list",
+        ),
+        (
+            "input: {topic: a, only: {name: 1.5}}",
+            "input.only.name: text or a whole number is needed, found 1.5",
+        ),
         (
             "input: {topic: a, time: {unit: h}}",
             'input.time.unit: iso8601, s, ms, us, ns or index is needed, found "h"',
