@@ -28,7 +28,7 @@ detectors:
   pumps:
     bundle: {bundle}
     input: {{topic: {name}-readings, series: {{field: series}}, time: {{field: timestamp}}}}
-    policy: {{false_alarms: {{probability: 0.01}}}}
+    policy: {{false_alarms: {{probability: 0.01}}, silent_after: 0}}  # two partitions
 outputs: {{alerts: {name}-alerts, scores: {name}-scores, dead_letters: {name}-dead}}
 state: {{folder: state, every_seconds: 30}}
 telemetry: {{listen: null}}
@@ -40,9 +40,9 @@ telemetry: {{listen: null}}
 class Live:
     """The service as a process of its own, and its topics on a broker."""
 
-    def __init__(self, servers, name, folder, bundle):
+    def __init__(self, servers, name, folder, bundle, partitions=2):
         self.servers, self.name, self.folder = servers, name, folder
-        create_topic(Cluster(servers), f"{name}-readings", partitions=2)
+        create_topic(Cluster(servers), f"{name}-readings", partitions=partitions)
         for kind in ("alerts", "scores", "dead"):
             create_topic(Cluster(servers), f"{name}-{kind}")
         self.config = write(folder / "plumbline.yaml", bundle, servers, name)

@@ -183,6 +183,31 @@ def test_a_first_start_at_the_end_that_fills_back_goes_on_as_if_it_had_been_ther
     assert any(event["event"] == "cleared" for event in events), "an incident that was open is followed"
 
 
+def test_who_is_silent_is_told_live_as_by_the_backtest_over_a_kill(kafka, fresh_name, tmp_path, bundle, later):
+    """In a topic of one partition, which a file is, too."""
+    with Live(kafka, fresh_name, tmp_path, bundle, partitions=1) as live:
+        live.change("silent_after: 0", "silent_after: 20")
+        later.to_parquet(tmp_path / "later.parquet", index=False)
+        told = ["--test", str(tmp_path / "later.parquet"), "--out", str(tmp_path / "out")]
+        assert main(["backtest", str(live.config), "--bundle", str(bundle), *told]) == 0
+        begun = 0
+        cut = int((later["timestamp"] < "2026-03-02T01:25").sum())  # pump-1 is silent
+        for end, number in ((cut, signal.SIGKILL), (len(later), signal.SIGTERM)):
+            live.publish(later[begun:end])
+            live.start()
+            live.read_until("scores", lambda rows, most=end: len({about(row) for row in rows}) >= most)
+            live.stop(number)
+            begun = end
+        events = {(alert["id"], alert["event"]): alert for alert in reversed(live.read("alerts"))}
+    lines = (tmp_path / "out" / "alerts.jsonl").read_text().splitlines()
+    replayed = [alert for alert in map(json.loads, lines) if alert["kind"] == "silent"]
+    live_ones = sorted((each for each in events.values() if each["kind"] == "silent"), key=lambda each: each["at"])
+
+    assert [(alert["event"], alert["series"]) for alert in replayed] == [("raised", "pump-1"), ("cleared", "pump-1")]
+    for alert, found in zip(replayed, live_ones, strict=True):
+        assert {**found, "offset": 0} == {**alert, "offset": 0}
+
+
 def test_a_dry_run_leaves_the_broker_as_it_was(live, backtest, later):
     alerts = backtest[1]
     live.publish(later)
