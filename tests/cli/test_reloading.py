@@ -129,6 +129,8 @@ def test_every_setting_is_either_taken_over_or_refused():
     taken = {
         *("detectors", "outputs", "kafka.on_offset_loss", "state.every_seconds"),
         *("telemetry.series_max", "telemetry.series_match"),
+        "registry",  # by the decoders of `Staged.streams`
+        "notify",  # of another process
     }
     refused = {
         *("kafka.bootstrap_servers", "kafka.group_id", "kafka.client", "kafka.transactional_id"),
