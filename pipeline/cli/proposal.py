@@ -67,7 +67,8 @@ class Proposal:
         train = f"plumbline train {path} --data {self.files} --out bundles/{self.name}"
         if self.topic is None:
             # Later ones: a bundle remembers where its history ended, and what it has learnt from is late.
-            return train, f"plumbline serve {path}", f"plumbline publish {path} --data LATER-FILES --speed max"
+            # And first, for it makes the topic that `serve` reads.
+            return train, f"plumbline publish {path} --data LATER-FILES --speed max", f"plumbline serve {path}"
         captured = f"{self.name}.parquet"
         return (
             f"plumbline capture {path} --last 14d --out {captured}",

@@ -135,7 +135,7 @@ def connecting(
             if changelog is None or transactions is None:
                 undo.pop_all()
                 return Connection(source, sink, StoreCheckpoints(source, store))
-            require_changelog(cluster, changelog, max(topic_log(cluster, topic).partitions for topic in topics))
+            _require_changelog(settings, cluster)
             undo.pop_all()
             reader = partial(KafkaChangelogReader, cluster)
             return Connection(source, sink, Changelog(changelog, transactions, reader, outputs_inside=inside))
@@ -162,7 +162,7 @@ def topics_of(settings: Settings) -> tuple[set[str], set[str]]:
 
 
 def require_topics(settings: Settings, cluster: Cluster) -> None:
-    """BrokerError where a topic of the configuration is not there, or we may not use it."""
+    """BrokerError where a topic is not there, we may not use it, or the state's cannot hold what is read."""
     require_rights(cluster, uses_of(settings))
     for topic in sorted(topics_of(settings)[0]):
         TopicReader(cluster, topic).close()
@@ -172,6 +172,14 @@ def require_topics(settings: Settings, cluster: Cluster) -> None:
             sink.require_topic(topic)
     finally:
         sink.close(1.0)
+    _require_changelog(settings, cluster)
+
+
+def _require_changelog(settings: Settings, cluster: Cluster) -> None:
+    """Let the state's topic, if there is one, have a partition for each of those that are read."""
+    if settings.state.changelog is not None:
+        most = max(topic_log(cluster, topic).partitions for topic in topics_of(settings)[0])
+        require_changelog(cluster, settings.state.changelog, most)
 
 
 def shown(settings: Settings) -> SeriesShown:

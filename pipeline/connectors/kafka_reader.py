@@ -47,17 +47,19 @@ class TopicReader:
     def __iter__(self) -> Iterator[Sequence[Record]]:
         """Records in batches, each of one partition and in its order; BrokerError when none come for too long."""
         deadline = time.monotonic() + self._patience_seconds
-        while open_ends := self._open_ends():
+        open_ends = self._open_ends()
+        while open_ends:
             try:
                 polled = self._consumer.poll(500)
             except OffsetOutOfRangeError as error:
                 raise BrokerError(f"{self._where} deleted records while they were read: begin later") from error
             except KafkaError as error:
                 raise BrokerError(f"reading {self._where} failed: {in_words(error)}") from error
+            before, open_ends = open_ends, self._open_ends()
             for key, records in polled.items():
                 if wanted := [record for record in records if record.offset < self._ends[key]]:
                     yield wanted
-            if polled or self._open_ends() != open_ends:  # marks of transactions move on without a record
+            if polled or open_ends != before:  # marks of transactions move on without a record
                 deadline = time.monotonic() + self._patience_seconds
             elif time.monotonic() > deadline:
                 raise BrokerError(

@@ -187,7 +187,8 @@ def _ended(alert: Alert) -> list[str]:
     """The parts of the sentence when the incident is over."""
     if alert.group is not None:
         return _group_ended(alert, alert.group)
-    after = f"{when(alert.at, alert.clock)} after {duration(alert.at - alert.start, alert.clock)}"
+    lasted = max(0, alert.at - alert.start)  # one that a wrong time far ahead raised began after its end
+    after = f"{when(alert.at, alert.clock)} after {duration(lasted, alert.clock)}"
     peak = f"peak {_rarity(alert)}".rstrip() + f" at {when(alert.peak_at, alert.clock, alert.at)}"
     return [f"{_ending(alert)} at {after}", peak, _contributions(alert)]
 

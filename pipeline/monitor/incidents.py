@@ -178,7 +178,7 @@ class Incidents:
             series=series,
             severity="critical" if columns.critical[slot] else "warning",
             start=start,
-            end=int(readings.at[row]) if event == "cleared" else None,
+            end=max(start, int(readings.at[row])) if event == "cleared" else None,  # a start far ahead was a wrong time
             peak_at=int(columns.peak_at[slot]),
             score=peak,
             bar=float(columns.raised_at[slot]),

@@ -129,7 +129,8 @@ class Stuck:
             if event is None:
                 continue
             if event == "raised":
-                runs.start[slot] = after.since[place][now].min()
+                now_at = int(readings.at[after.rows[place]])  # before `since`, where that was a wrong time far ahead
+                runs.start[slot] = min(int(after.since[place][now].min()), now_at)
             lengths = length_before[place] if event == "cleared" else after.length[place]
             row = int(after.rows[place])
             said.append((row, self._told(event, readings, row, slot, about, lengths, limit[place])))

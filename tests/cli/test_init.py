@@ -62,8 +62,8 @@ def test_a_file_becomes_a_configuration_that_names_its_channels_and_its_step(ini
     assert said.splitlines() == [
         "plumbline.yaml: 3 channels, 1 series, looked at 100 readings",
         "  plumbline train plumbline.yaml --data 'pump 7.csv' --out bundles/pump-7",
-        "  plumbline serve plumbline.yaml",
         "  plumbline publish plumbline.yaml --data LATER-FILES --speed max",
+        "  plumbline serve plumbline.yaml",
     ]
 
 

@@ -9,7 +9,7 @@ from pipeline.cli.configuration import load_settings
 from pipeline.cli.reloading import Around, Reloads, places
 from pipeline.cli.serving import Asked
 from pipeline.connectors.file_watch import FileWatch
-from pipeline.connectors.kafka_client import Cluster
+from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.exceptions import BrokerError, BundleError, SettingsError
 from pipeline.settings import KafkaSettings, Settings
 from pipeline.settings.settings import StateSettings, TelemetrySettings
@@ -129,6 +129,8 @@ def test_every_setting_is_either_taken_over_or_refused():
     taken = {
         *("detectors", "outputs", "kafka.on_offset_loss", "state.every_seconds"),
         *("telemetry.series_max", "telemetry.series_match"),
+        "registry",  # by the decoders of `Staged.streams`
+        "notify",  # of another process
     }
     refused = {
         *("kafka.bootstrap_servers", "kafka.group_id", "kafka.client", "kafka.transactional_id"),
@@ -197,3 +199,23 @@ def test_what_is_fixed_is_held_against_what_runs_and_not_against_what_was_refuse
         files.asked()
     with pytest.raises(SettingsError):
         files.asked()
+
+
+@pytest.mark.kafka
+def test_a_state_topic_that_is_too_small_for_another_input_is_refused(kafka, fresh_name, files):
+    cluster = Cluster(kafka)
+    for topic, partitions in ((f"{fresh_name}-one", 1), (f"{fresh_name}-three", 3), ("alerts", 1), ("dead", 1)):
+        create_topic(cluster, topic, partitions)
+    create_topic(cluster, f"{fresh_name}-state", 1, {"cleanup.policy": "compact"})
+    files.write("{folder: state, ", f"{{changelog: {fresh_name}-state, ")
+    running = load_settings(files.config)
+    text = files.config.read_text()
+    around = Around(Asked(), cluster, None, lambda: False)
+    reloads = Reloads(running, around, lambda: True, FileWatch(places(running), files.clock))
+    files.config.write_text(text.replace("topic: readings", f"topic: {fresh_name}-one"))
+
+    assert reloads.staged().connect is not None
+
+    files.config.write_text(text.replace("topic: readings", f"topic: {fresh_name}-three"))
+    with pytest.raises(BrokerError, match="has 1 partitions, the topics that are read have up to 3"):
+        reloads.staged()

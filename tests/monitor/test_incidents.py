@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.formats.alerts import sentence
 from pipeline.monitor.budget import none_spent
 from pipeline.monitor.incidents import Incidents, Judged, ignored_by, incident_id, none_open
 from pipeline.monitor.policy import ChannelRule, Policy
@@ -61,6 +62,16 @@ class Life:
             judged = replace(judged, **{name: np.broadcast_to(value, getattr(judged, name).shape)})
         alert, events = self.incidents.follow(judged, np.zeros(rows, np.int64))
         return alert.tolist(), [event for _, event in events]
+
+
+def test_one_that_a_wrong_time_far_ahead_raised_has_no_negative_length():
+    life = Life()
+    _, raised = life.follow(3.5)
+    life.at -= 1000 * STEP
+    _, (cleared,) = life.follow(0.0, reset=True)
+
+    assert cleared.at < cleared.start == cleared.end == raised[0].at
+    assert "after 0 ms" in sentence(cleared)
 
 
 def told(events):

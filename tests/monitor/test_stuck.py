@@ -56,11 +56,24 @@ def test_it_is_one_incident_for_as_long_as_it_stands():
     assert (raised.event, cleared.event, cleared.quiet.readings) == ("raised", "cleared", 230)
 
 
+@pytest.mark.parametrize("cut", [0, 20, 21, 23, 30])
+def test_a_run_that_begins_at_a_wrong_time_is_told_from_when_it_was_noticed(cut):
+    readings = stream(series("pump", standing(60, 20, 50), BEGIN))
+    at = readings.at.copy()
+    at[20] += 1000 * STEP
+    readings, monitor = replace(readings, at=at), Monitor(DETECTOR, CALM)
+    alerts = [*monitor.observe(readings[:cut])[1], *monitor.observe(readings[cut:])[1]]
+    raised, cleared = (alert for alert in alerts if alert.kind == "stuck")
+
+    assert raised.start == raised.at == BEGIN + 34 * STEP  # two of them were late
+    assert cleared.start == raised.start
+
+
 def test_one_that_stands_until_the_end_stays_open():
     monitor = Monitor(DETECTOR, CALM)
     monitor.observe(stream(series("pump", standing(60, 20, 60))))
 
-    assert monitor.open_quiet() == {"stuck": 1}
+    assert monitor.open_quiet() == {"stuck": 1, "silent": 0}
     assert monitor.tally().quiet == {"stuck": 1}
     assert sum(monitor.open_incidents().values()) == sum(monitor.tally().raised.values()) == 0
 
