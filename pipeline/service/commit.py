@@ -98,6 +98,8 @@ def resumption(
         return _after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
     if saved is not None and first <= saved.offset <= end and saved.digest == digest:
         return Resumption(saved.offset, done, "state")
+    if done == 0 and saved is None and not corrupt:  # the group has the partition and has read nothing of it
+        return Resumption(0, 0, "first_start")
     return Resumption(max(first, done - rules.replay), done, _why(saved, digest, corrupt))
 
 

@@ -62,6 +62,15 @@ def test_a_first_start_at_the_end_fills_back_in_silence_as_far_as_the_log_reache
     assert resumption(None, 800, LOG, DIGEST, back) == Resumption(350, 500, "beyond_retention"), "made anew"
 
 
+def test_a_partition_of_which_nothing_was_read_has_lost_no_state():
+    """It went to another process before its first record, and was told as one whose state is missing."""
+    fresh = Bounds(0, 500)
+
+    assert resumption(None, 0, fresh, DIGEST, RULES) == Resumption(0, 0, "first_start")
+    assert resumption(None, 1, fresh, DIGEST, RULES) == Resumption(0, 1, "state_missing")
+    assert resumption(None, 0, fresh, DIGEST, RULES, corrupt=True).reason == "corrupt"
+
+
 def test_an_unreadable_state_is_called_by_its_name():
     assert resumption(None, 300, LOG, DIGEST, RULES, corrupt=True).reason == "corrupt"
     assert resumption(None, None, LOG, DIGEST, RULES, corrupt=True) == Resumption(100, 100, "corrupt")
