@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError
 
 from pipeline.connectors.kafka_certificates import check_certificates
 from pipeline.connectors.kafka_network import Network
@@ -174,6 +174,11 @@ def create_topic(
         admin.create_topics({name: wanted}, timeout_ms=10_000, wait_for_metadata=True)
     except TopicAlreadyExistsError:
         return False
+    except AuthorizationError as error:
+        raise BrokerError(
+            f"there is no topic {name} at {cluster.bootstrap_servers}, and we may not make it: create it, or grant "
+            f"CREATE on topic {name}"
+        ) from error
     except KafkaError as error:
         raise BrokerError(
             f"topic {name} could not be created at {cluster.bootstrap_servers}: {in_words(error)}"

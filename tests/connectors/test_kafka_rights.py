@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.connectors.kafka_changelog import require_changelog
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_rights import Right, Uses, missing_rights
 from pipeline.connectors.local_broker import cache_folder, why_unavailable
@@ -16,6 +17,7 @@ from tests.service.small import bundled
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
+TOPICS = ("readings", "alerts", "dead", "state")
 NEEDED = [
     ("READ", "topic", "readings"),
     ("WRITE", "topic", "alerts"),
@@ -57,11 +59,18 @@ def named(name, right):
 @pytest.fixture
 def config(broker, bundle, fresh_name, tmp_path):
     """A service that keeps its state in a topic, with all its topics there, and nothing granted."""
-    for topic in ("readings", "alerts", "dead"):
-        broker.create_topic(f"{fresh_name}-{topic}")
-    broker.create_topic(f"{fresh_name}-state", config={"cleanup.policy": "compact"})
+    make_topics(broker, fresh_name)
+    return written(tmp_path / "plumbline.yaml", broker, bundle, fresh_name)
+
+
+def make_topics(broker, name, but=None):
+    for topic in TOPICS:
+        if topic != but:
+            broker.create_topic(f"{name}-{topic}", config={"cleanup.policy": "compact"} if topic == "state" else None)
+
+
+def written(path, broker, bundle, fresh_name):
     client = ", ".join(f"{key}: {value}" for key, value in CLIENT.items())
-    path = tmp_path / "plumbline.yaml"
     path.write_text(
         f"""
 kafka:
@@ -122,3 +131,22 @@ def test_everything_that_is_missing_is_said_at_once(config, broker, fresh_name, 
 
 def test_a_broker_without_rights_asks_for_none(kafka, fresh_name):
     assert missing_rights(Cluster(kafka), Uses({fresh_name}, (), None, fresh_name, fresh_name)) == ()
+
+
+@pytest.mark.parametrize("missing", TOPICS)
+def test_a_topic_that_is_not_there_is_named(broker, rights, bundle, fresh_name, tmp_path, missing, capsys):
+    make_topics(broker, fresh_name, but=missing)
+    rights.grant(*(named(fresh_name, right) for right in NEEDED))
+    config = written(tmp_path / "plumbline.yaml", broker, bundle, fresh_name)
+
+    assert main(["serve", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert f"topic {fresh_name}-{missing}" in told
+    if missing == "state":  # the service makes it, and may not here
+        assert f"create it, or grant CREATE on topic {fresh_name}-state" in told
+        rights.grant(("CREATE", "topic", f"{fresh_name}-state"))
+        require_changelog(Cluster(broker.address("GUARDED"), CLIENT), f"{fresh_name}-state", 1)
+    else:
+        assert f"kafka-topics.sh --create --topic {fresh_name}-{missing}" in told
+        assert main(["check", str(config), "--connect"]) == 1
+        assert f"there is no topic {fresh_name}-{missing}" in capsys.readouterr().out

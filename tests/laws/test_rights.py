@@ -74,6 +74,7 @@ def test_a_right_that_is_taken_away_and_given_back_loses_nothing(
     live.wait_for(f"{operation} on {kind} {one[2]}", 120)
     rights.grant(one)
     rights.close()
+    live.wait_for("connected again")
     live.read_until("scores", lambda rows: len({about(row) for row in rows}) == len(later), 120)
 
     assert live.stop()[0] == 0, live.log()
