@@ -220,10 +220,15 @@ class FrameDecoder:
         for row in rows.tolist():
             if timeless[row]:
                 found = _column(table, TIMESTAMP)[row]
-                shown = found.value if _is_moment(found.type) else found.as_py()  # Python cannot hold every moment
-                yield Rejected(row, Reason.TIME, f"{TIMESTAMP} is {shown!r}")
+                shown = found.value if _is_moment(found.type) else _value(found)  # Python cannot hold every moment
+                reason = Reason.ENCODING if isinstance(shown, bytes) else Reason.TIME
+                yield Rejected(row, reason, f"{TIMESTAMP} is {shown!r}")
             elif nameless[row]:
-                yield Rejected(row, Reason.FIELD, f"{SERIES} is null or empty")
+                name = _value(_column(table, SERIES)[row])
+                if isinstance(name, bytes):
+                    yield Rejected(row, Reason.ENCODING, f"{SERIES} is {name!r}, which is not UTF-8")
+                else:
+                    yield Rejected(row, Reason.FIELD, f"{SERIES} is null or empty")
             else:
                 channel = self.layout.channels[int(infinite[row].argmax())]
                 yield Rejected(row, Reason.NOT_FINITE, f"{channel} is infinite")
@@ -234,8 +239,8 @@ class FrameDecoder:
             return np.full(table.num_rows, self._code(series), np.int32), np.zeros(table.num_rows, np.bool_)
         names = _column(table, SERIES).cast(pa.string()).dictionary_encode()
         local = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        found: list[str] = names.dictionary.to_pylist()
-        codes = np.array([self._code(name) if name else -1 for name in found] + [-1], dtype=np.int32)
+        found = [name if isinstance(name, str) and name else None for name in _values(names.dictionary)]
+        codes = np.array([-1 if name is None else self._code(name) for name in found] + [-1], dtype=np.int32)
         return codes[local], codes[local] < 0
 
     def _code(self, name: str) -> int:
@@ -249,7 +254,8 @@ class FrameDecoder:
         if _is_moment(column.type):
             return _from_moments(column, self._local)
         if _is_text(column.type):
-            found = [None if text is None else times.parse(text.strip(), self._local) for text in column.to_pylist()]
+            texts = [text if isinstance(text, str) else None for text in _values(column)]
+            found = [None if text is None else times.parse(text.strip(), self._local) for text in texts]
         else:
             unit = self._unit or "index"
             if pa.types.is_signed_integer(column.type) and unit in ("index", "us"):
@@ -263,6 +269,23 @@ def _column(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
     """One column in one piece."""
     column = table.column(name)
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """What a column holds, text that is not UTF-8 as its bytes: nobody checks the text of a file."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        return [_value(one) for one in column]
+    return values
+
+
+def _value(one: pa.Scalar) -> Any:
+    try:
+        return one.as_py()
+    except UnicodeDecodeError:
+        text = one.value if pa.types.is_dictionary(one.type) else one
+        return text.as_buffer().to_pybytes()
 
 
 def _floats(column: pa.Array) -> Floats:
@@ -285,9 +308,9 @@ def _from_moments(column: pa.Array, local: Any) -> tuple[Ints, Flags]:
         column = column.cast(pa.timestamp("ms" if pa.types.is_date64(column.type) else "s"))
     numbers: Ints = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     per_second = times.PER_SECOND[column.type.unit]
-    day = 86_400 * per_second  # a margin for the zone's offset
+    day = 86_400 * per_second if column.type.tz is None else 0  # a margin for the zone's offset
     first = times.EARLIEST // 1_000_000 * per_second + day if per_second < 1_000_000_000 else np.iinfo(np.int64).min
-    last = times.LATEST // 1_000_000 * per_second - day if per_second < 1_000_000_000 else np.iinfo(np.int64).max
+    last = times.LATEST * per_second // 1_000_000 - day if per_second < 1_000_000_000 else np.iinfo(np.int64).max
     none = column.is_null().to_numpy(zero_copy_only=False) | (numbers < first) | (numbers > last)
     numbers = np.where(none, 0, numbers)
     at = numbers // 1_000 if per_second == 1_000_000_000 else numbers * (1_000_000 // per_second)

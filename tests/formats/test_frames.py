@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.exceptions import DataError
 from pipeline.formats import times
@@ -135,6 +137,17 @@ def test_a_moment_out_of_range_is_rejected_and_never_wrapped_around(beyond):
     decoded = decode(pa.table({"timestamp": beyond, "temp": [1.0]}))
 
     assert [each.reason for each in decoded.rejected] == [Reason.TIME]
+
+
+def test_text_that_is_not_utf_8_is_rejected_where_it_stands():
+    table = pa.table({"timestamp": ["2013-12-16"] * 3, "series": _text([b"a", b"K\xfc", b""]), "temp": [1.0, 2.0, 3.0]})
+    times_of_all = pa.table({"timestamp": _text([b"2013-12-16", b"\xff"]).dictionary_encode(), "temp": [1.0, 2.0]})
+
+    assert [(each.row, each.reason, each.detail) for each in decode(table).rejected] == [
+        (1, Reason.ENCODING, "series is b'K\\xfc', which is not UTF-8"),
+        (2, Reason.FIELD, "series is null or empty"),
+    ]
+    assert [(each.row, each.reason) for each in decode(times_of_all).rejected] == [(1, Reason.ENCODING)]
 
 
 def test_huge_values_pass_and_single_floats_are_widened_exactly():
@@ -291,3 +304,98 @@ def test_a_column_asked_for_as_labels_is_no_channel_and_must_be_there():
         FrameMapping(label="odd").layout(table.schema)
     with pytest.raises(ValueError, match="label is 'temp', which is something else already"):
         FrameMapping(channels=("temp",), label="temp")
+
+
+EDGES = [0, 1, -1, NOON, 2**31, 2**53, 2**63 - 1, -(2**63), times.EARLIEST, times.LATEST, times.LATEST + 1]
+WHOLE = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from(EDGES))
+MOMENTS = st.one_of(
+    *[
+        st.lists(st.one_of(st.none(), WHOLE), min_size=3, max_size=3).map(
+            lambda numbers, kind=kind: pa.array(numbers, pa.int64()).cast(kind)
+        )
+        for kind in (
+            pa.int64(),
+            *(pa.timestamp(unit, zone) for unit in ("s", "ms", "us", "ns") for zone in (None, "Asia/Tokyo")),
+            pa.date64(),
+        )
+    ],
+    st.lists(st.integers(-(2**31), 2**31 - 1), min_size=3, max_size=3).map(
+        lambda numbers: pa.array(numbers, pa.int32()).cast(pa.date32())
+    ),
+    st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=3).map(lambda numbers: pa.array(numbers, pa.uint64())),
+    st.lists(st.one_of(st.none(), st.floats()), min_size=3, max_size=3).map(lambda all: pa.array(all, pa.float64())),
+    st.lists(st.one_of(st.none(), st.text(max_size=9), st.datetimes().map(str)), min_size=3, max_size=3).map(
+        lambda texts: pa.array(texts, pa.string())
+    ),
+    st.lists(st.binary(max_size=9), min_size=3, max_size=3).map(lambda texts: _text(texts)),
+)
+NAMES = st.one_of(
+    st.lists(st.one_of(st.none(), st.text(max_size=5)), min_size=3, max_size=3).map(
+        lambda all: pa.array(all, pa.string())
+    ),
+    st.lists(st.one_of(st.none(), WHOLE), min_size=3, max_size=3).map(lambda all: pa.array(all, pa.int64())),
+    st.lists(st.binary(max_size=5), min_size=3, max_size=3).map(lambda texts: _text(texts)),
+)
+VALUES = st.one_of(
+    *[
+        st.lists(st.one_of(st.none(), st.floats(width=width)), min_size=3, max_size=3).map(
+            lambda numbers, kind=kind: pa.array(numbers, kind)
+        )
+        for width, kind in ((64, pa.float64()), (32, pa.float32()))
+    ],
+    st.lists(st.one_of(st.none(), WHOLE), min_size=3, max_size=3).map(lambda all: pa.array(all, pa.int64())),
+    st.lists(st.one_of(st.none(), st.booleans()), min_size=3, max_size=3).map(lambda all: pa.array(all, pa.bool_())),
+    st.lists(st.decimals(-(10**30), 10**30, places=6), min_size=3, max_size=3).map(
+        lambda numbers: pa.array(numbers, pa.decimal128(38, 6))
+    ),
+    st.lists(st.decimals(-(10**60), 10**60, places=6), min_size=3, max_size=3).map(
+        lambda numbers: pa.array(numbers, pa.decimal256(76, 6))
+    ),
+)
+
+
+def _text(texts):
+    """Bytes as a column of text that nobody has checked, as a file may hold it."""
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
+
+
+@given(MOMENTS, st.one_of(st.none(), NAMES), VALUES, st.sampled_from([None, *times.UNITS]))
+def test_every_row_of_any_table_is_a_reading_or_rejected_once(timestamps, names, values, unit):
+    table = pa.table({"timestamp": timestamps, "temp": values} | ({} if names is None else {"series": names}))
+    mapping = FrameMapping(unit=unit, timezone="Europe/Berlin")
+    try:
+        layout = mapping.layout(table.schema)
+    except DataError:
+        return
+    decoded = FrameDecoder(mapping, layout).decode(table, "pump-7")
+
+    assert sorted([*decoded.rows.tolist(), *(rejected.row for rejected in decoded.rejected)]) == [0, 1, 2]
+    assert all(rejected.detail for rejected in decoded.rejected)
+    assert np.isfinite(decoded.readings.values[~decoded.readings.missing]).all()
+    assert all(times.within(at, layout.clock) == at for at in decoded.readings.at.tolist())
+    assert all(decoded.readings.names[code] for code in decoded.readings.series.tolist())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(times.EARLIEST, times.LATEST),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5),
+            st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["time", "index"]),
+)
+def test_any_readings_written_as_a_frame_read_back_equal(rows, clock):
+    at, names, values = zip(*rows, strict=True)
+    table = pa.table({"timestamp": pa.array(at, pa.int64()), "series": names, "x": pa.array(values, pa.float64())})
+    before = decode(table, FrameMapping(unit="us" if clock == "time" else None)).readings
+    after = decode(frame_of(before, ["x"], clock)).readings
+
+    assert [after.names[code] for code in after.series.tolist()] == list(names)
+    assert after.at.tolist() == list(at)
+    np.testing.assert_array_equal(after.values, before.values)
+    np.testing.assert_array_equal(after.missing, before.missing)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.formats.mapping import InputMapping, JoinMapping, Part, SeriesMapping, TimeMapping, pattern_of
 
@@ -78,3 +80,47 @@ def test_a_channel_that_is_not_mapped_is_its_own_field_dots_and_all():
     paths = InputMapping(channels={"temp": "sensors.t"}).paths(["temp", "flow.1"])
 
     assert paths == [("sensors", "t"), ("flow.1",)]
+
+
+pieces = st.lists(
+    st.one_of(st.text(max_size=3), st.sampled_from(["{site}", "{a.b}", "{key}", "{topic}", "{", "}", "{{", "{}"])),
+    max_size=5,
+)
+
+
+@given(pieces.map("".join))
+def test_any_template_is_parts_or_refused(template):
+    try:
+        parts = SeriesMapping(template=template).parts()
+    except ValueError:
+        return
+
+    assert any(part.kind != "text" for part in parts)
+    assert all(part.text if part.kind == "text" else part.path or part.kind != "field" for part in parts)
+
+
+words = st.text("ab/{.}%", min_size=1, max_size=4)
+
+
+@given(st.lists(words, min_size=1, max_size=4), st.sampled_from(["|", " of ", "(.+)"]))
+def test_a_name_made_of_parts_is_taken_apart_into_the_same_parts(values, between):
+    parts = SeriesMapping(template=between.join(f"{{f{number}}}" for number in range(len(values)))).parts()
+
+    assert pattern_of(parts).fullmatch(between.join(values)).groups() == tuple(values)
+
+
+@given(
+    st.dictionaries(words, words, max_size=3),
+    st.one_of(st.none(), words),
+    words,
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3, unique=True),
+)
+def test_any_mapping_gives_each_channel_a_field_of_its_own_or_is_refused(channels, series, time, names):
+    try:
+        mapping = InputMapping(series=SeriesMapping(field=series), time=TimeMapping(time), channels=channels)
+        paths = mapping.paths(names)
+    except ValueError:
+        return
+
+    assert len({tuple(path) for path in paths}) == len(names)
+    assert tuple(time.split(".")) not in paths

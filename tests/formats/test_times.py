@@ -96,3 +96,29 @@ def test_numbers_are_read_in_their_unit_or_refused(number, unit, at):
 def test_a_zone_that_nobody_knows_is_refused_by_name():
     with pytest.raises(ValueError, match=r"timezone is 'Mars/Olympus'"):
         times.zone("Mars/Olympus")
+
+
+clocks = st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Apia", "Africa/Monrovia"])
+digits = st.text("0123456789-:.,TZ+W ", max_size=35)
+
+
+@given(st.one_of(st.text(max_size=40), digits, moments.map(times.iso), st.datetimes().map(str)), clocks)
+def test_any_text_is_a_moment_within_the_calendar_or_none(text, zone):
+    at = times.parse(text, times.zone(zone))
+
+    assert at is None or times.EARLIEST <= at <= times.LATEST
+    assert at is None or times.parse(times.iso(at), UTC) == at
+
+
+@given(st.one_of(st.integers(), st.integers(-(10**400), 10**400), st.floats()), st.sampled_from(times.UNITS[1:]))
+def test_any_number_is_a_moment_of_its_clock_or_none(number, unit):
+    at = times.from_number(number, unit)
+
+    assert at is None or times.within(at, times.clock_of(unit)) == at
+
+
+@given(st.lists(st.floats(-1e11, 1e11), min_size=2, max_size=2).map(sorted), st.sampled_from(["s", "ms", "us", "ns"]))
+def test_what_is_later_as_a_number_is_not_earlier_as_a_moment(numbers, unit):
+    first, last = (times.from_number(number, unit) for number in numbers)
+
+    assert first is None or last is None or first <= last
