@@ -41,7 +41,7 @@ class Outcome(IntEnum):
     DUPLICATE = 4  # at the time of the last reading of its series
     INVALID = 5  # not a reading: see Reason
     JOINED = 6  # part of a reading, whose outcome is that of its first record
-    IGNORED = 7  # of a sensor that is no channel of the detector
+    IGNORED = 7  # about something else: see Why
 
 
 class Reason(StrEnum):
@@ -54,6 +54,15 @@ class Reason(StrEnum):
     TIME = "time"
     NOT_FINITE = "not_finite"
     OVERSIZE = "oversize"
+
+
+class Why(StrEnum):
+    """Why a record is ignored: by the settings it is about something else."""
+
+    SENSOR = "sensor"  # it is of one that is no channel of the detector
+    UNSELECTED = "unselected"  # it is of another kind than those that are read
+    DELETED = "deleted"  # it tells that a row is gone
+    TOMBSTONE = "tombstone"  # it has no value, so that a compacted topic forgets its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ def join(parts: Sequence[Readings]) -> Readings:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One record that is no reading."""
+    """One record, or a part of one, that is no reading."""
 
     row: int  # its position among the records that were decoded together
     reason: Reason
@@ -109,13 +118,24 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """One record, or a part of one, that is about something else."""
+
+    row: int  # its position among the records that were decoded together
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a decoder made of a batch of records: each is in `rows`, in `rejected` or in `ignored`, once."""
+    """What a decoder made of a batch of records: each is in `rows`, in `rejected` or in `ignored`, once.
+
+    Where a record may hold several readings, each of these is there once, and so a record perhaps more than once.
+    """
 
     readings: Readings
-    rows: Ints  # (N,) the position of each reading among the records
+    rows: Ints  # (N,) the position of each reading's record among the records
     rejected: tuple[Rejected, ...] = ()
-    ignored: tuple[int, ...] = ()  # positions of those that are of a sensor which is no channel
+    ignored: tuple[Ignored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +159,19 @@ def _shape(mapping: InputMapping) -> str:
     words = f"{mapping.format}, {mapping.shape}"
     if mapping.join is not None:
         words += " and joined"
-    return f"{words}, {mapping.lateness_seconds:g} s late at most" if mapping.lateness_seconds else words
+    if mapping.lateness_seconds:
+        words += f", {mapping.lateness_seconds:g} s late at most"
+    if mapping.under is not None:
+        words += f", time from {mapping.time.field} in {mapping.time.unit}, channels below {mapping.under}"
+    if mapping.only:
+        words += f"; ignored unless {_conditions(mapping.only)}"
+    if mapping.deletes:
+        words += f"; ignored where {_conditions(mapping.deletes)}, or without a value"
+    return words
+
+
+def _conditions(fields: Mapping[str, Sequence[str]]) -> str:
+    return " and ".join(f"{name} is {' or '.join(values)}" for name, values in fields.items())
 
 
 def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from pipeline.formats import times
+from pipeline.formats.documents import Document, put
 from pipeline.formats.mapping import InputMapping, Part, Path, path_of, pattern_of
 from pipeline.records import Readings
 
@@ -29,6 +30,7 @@ class JsonEncoder:
         if mapping.join is not None:
             sensors = _Names(mapping.series.parts())
             self._sensors = [sensors.named(sensor) for sensor in mapping.sensors(channels)]
+        self._only = [(path_of(name), values[0]) for name, values in mapping.only.items()]
         self._json = msgspec.json.Encoder()
 
     def encode(self, readings: Readings) -> list[tuple[bytes, bytes]]:
@@ -52,13 +54,15 @@ class JsonEncoder:
     def _record(
         self, names: Sequence[_Named], moment: str | float, values: Iterable[tuple[Path, float]]
     ) -> tuple[bytes, bytes]:
-        document: dict[str, Any] = {}
+        document: Document = {}
+        for path, text in self._only:
+            put(document, path, text)
         for named in names:
             for path, text in named.fields:
-                _put(document, path, text)
-        _put(document, self._time_path, moment)
+                put(document, path, text)
+        put(document, self._time_path, moment)
         for path, value in values:
-            _put(document, path, value)
+            put(document, path, value)
         key = next((named.key for named in names if named.key is not None), names[0].name)
         return key.encode(), self._json.encode(document)
 
@@ -85,9 +89,3 @@ class _Names:
         pieces = list(zip(self._variable, matched.groups(), strict=True))
         key = next((text for part, text in pieces if part.kind in ("key", "key_or_topic")), None)
         return _Named(name, key, [(part.path, text) for part, text in pieces if part.kind == "field"])
-
-
-def _put(document: dict[str, Any], path: Path, value: Any) -> None:
-    for key in path[:-1]:
-        document = document.setdefault(key, {})
-    document[path[-1]] = value

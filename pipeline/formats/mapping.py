@@ -10,13 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from pipeline.formats import times
 from pipeline.records import Clock
 
 LONGEST_LATENESS = 86_400  # seconds
 
+Format = Literal["json"]
+FORMATS: tuple[str, ...] = get_args(Format)
 Path = tuple[str, ...]  # the keys from the record's top to a value
 
 
@@ -115,7 +117,7 @@ class JoinMapping:
 class InputMapping:
     """How the records of a topic are read."""
 
-    format: Literal["json"] = "json"
+    format: Format = "json"
     shape: Literal["wide", "long"] = "wide"  # long: a record is one sensor's value, and each sensor a series or channel
     series: SeriesMapping = field(default_factory=SeriesMapping)
     time: TimeMapping = field(default_factory=TimeMapping)
@@ -123,10 +125,13 @@ class InputMapping:
     max_bytes: int = 1_048_576  # a longer record is not parsed
     join: JoinMapping | None = None  # of long records into the readings of several channels
     lateness_seconds: float = 0.0  # for so long in event time a reading waits for others that are to come before it
+    under: str | None = None  # the field below which those of the channels stand; None: at the record's top
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # fields to their values in records that are read
+    deletes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # fields to values that say a row is gone
 
     def __post_init__(self) -> None:
-        if self.format != "json":
-            raise ValueError(f"format is {self.format!r}: json is needed")
+        if self.format not in FORMATS:
+            raise ValueError(f"format is {self.format!r}: {' or '.join(FORMATS)} is needed")
         if self.shape not in ("wide", "long"):
             raise ValueError(f"shape is {self.shape!r}: wide or long is needed")
         if self.max_bytes < 1:
@@ -139,6 +144,10 @@ class InputMapping:
             raise ValueError(
                 f"lateness_seconds is {self.lateness_seconds:g}, and times are sample numbers: set it to 0 or mend time"
             )
+        for name, values in (*self.only.items(), *self.deletes.items()):
+            path_of(name)
+            if not values:
+                raise ValueError(f"field {name!r} has no value that is meant: at least one is needed")
         self.paths(list(self.channels))
 
     @property
@@ -154,16 +163,17 @@ class InputMapping:
         unknown = [name for name in self.channels if name not in channels]
         if unknown:
             raise ValueError(f"channels has {unknown[0]!r}, which the detector does not have: {', '.join(channels)}")
+        top = () if self.under is None else path_of(self.under)
         if self.join is not None:
             sensors = [*self.series.fields(), *self.join.by.fields()]
-            _check_apart([path_of(self.time.field), *dict.fromkeys(sensors), path_of(self.join.value)])
+            _check_apart([path_of(self.time.field), *dict.fromkeys(sensors), top + path_of(self.join.value)])
             self.sensors(channels)
-            return [path_of(self.join.value)] * len(channels)
+            return [top + path_of(self.join.value)] * len(channels)
         if self.shape == "long" and len(channels) > 1:
             raise ValueError(
                 f"shape is long, which has one channel without join; here are {len(channels)}: {', '.join(channels)}"
             )
-        paths = [path_of(self.channels[name]) if name in self.channels else (name,) for name in channels]
+        paths = [top + (path_of(self.channels[name]) if name in self.channels else (name,)) for name in channels]
         _check_apart([path_of(self.time.field), *dict.fromkeys(self.series.fields()), *paths])
         return paths
 

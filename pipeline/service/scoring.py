@@ -81,19 +81,18 @@ class Scoring:
             detector, outputs = stream.monitor.detector, self._outputs
             outputs.alerts(sink, observed.alerts)
             outputs.scores(sink, detector.names, detector.clock, observed.readings, observed.scores)
-            taken, refused = outputs.dead_letters(sink, observed.rejected)
+            taken, refused = outputs.dead_letters(sink, observed.letters)
         self.letters += taken
         self._telemetry.dead_letters(refused, ok=False)
         self._count(stream, observed)
         self.partitions.advance(brought)
-        fine = len(records) - observed.replayed - len(observed.rejected)
-        self._poison[stream.topic].take(fine, observed.rejected)
+        self._poison[stream.topic].take(observed.fine, observed.rejected)
 
     def _count(self, stream: Stream, observed: Observed) -> None:
         if len(observed.readings):
             self._telemetry.observed(stream.detector, observed.readings, observed.scores, observed.alerts)
         self._telemetry.muted(stream.detector, observed.muted)
-        self._telemetry.beside(stream.detector, observed.beside)
+        self._telemetry.beside(stream.detector, observed.beside, observed.ignored)
         self._telemetry.rejected(stream.detector, [one for _, one in observed.rejected])
         self._show(stream)
         self.counts["readings"] += len(observed.readings)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.monitor.monitor import Monitor
-from pipeline.records import Alert, Decoded, Ints, Outcome, Readings, Rejected, Scores
+from pipeline.records import Alert, Decoded, Ignored, Ints, Outcome, Readings, Rejected, Scores
 from pipeline.service.ports import Decoder, Record, Restoring, TopicLog
 
 
@@ -21,8 +21,18 @@ class Observed:
     alerts: list[Alert]  # that are to be told
     muted: list[Alert]  # that are not
     rejected: list[tuple[Record, Rejected]]
+    ignored: list[Ignored]
     beside: Ints  # (O,) by Outcome: records that are no reading by themselves and not rejected
+    fine: int  # records, or parts of them, that are not rejected
     replayed: int  # records that were observed in silence: what they came to was put out before
+
+    @property
+    def letters(self) -> list[tuple[Record, Rejected]]:
+        """The rejected records, each once: of one with several parts that are no readings the first of these."""
+        first: dict[int, tuple[Record, Rejected]] = {}
+        for record, one in self.rejected:
+            first.setdefault(one.row, (record, one))
+        return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +62,23 @@ class Stream:
         scores, alerts = self.monitor.observe(readings)
         alerts = self.monitor.group([*alerts, *self.monitor.listen(readings, scores.outcome)])
         rejected = [(records[one.row], one) for one in decoded.rejected]
-        ignored = [records[row] for row in decoded.ignored]
+        ignored, fine = list(decoded.ignored), len(decoded.rows)
         outcomes, replayed = settled.outcome, 0
         if below is not None:
             aloud = readings.offset >= below[readings.partition]
             readings, scores = readings[aloud], scores[aloud]
             alerts = [alert for alert in alerts if alert.offset >= below[alert.partition]]
             rejected = [(record, one) for record, one in rejected if record.offset >= below[record.partition]]
-            ignored = [record for record in ignored if record.offset >= below[record.partition]]
+            heard = [record.offset >= below[record.partition] for record in records]
+            ignored = [one for one in ignored if heard[one.row]]
+            fine = int(np.count_nonzero(decoded.readings.offset >= below[decoded.readings.partition]))
             outcomes = outcomes[settled.offset >= below[settled.partition]]
-            replayed = sum(record.offset < below[record.partition] for record in records)
+            replayed = heard.count(False)
         beside = np.bincount(outcomes, minlength=len(Outcome)).astype(np.int64)
         beside[Outcome.IGNORED] += len(ignored)
         told = [alert for alert in alerts if alert.muted is None]
         muted = [alert for alert in alerts if alert.muted is not None]
-        return Observed(readings, scores, told, muted, rejected, beside, replayed)
+        return Observed(readings, scores, told, muted, rejected, ignored, beside, fine + len(ignored), replayed)
 
     @property
     def served(self) -> Served:

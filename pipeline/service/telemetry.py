@@ -28,7 +28,20 @@ from prometheus_client import (
 )
 
 from pipeline.monitor.parts import Warming
-from pipeline.records import Alert, Event, Ints, Outcome, QuietKind, Readings, Reason, Rejected, Scores, Severity
+from pipeline.records import (
+    Alert,
+    Event,
+    Ignored,
+    Ints,
+    Outcome,
+    QuietKind,
+    Readings,
+    Reason,
+    Rejected,
+    Scores,
+    Severity,
+    Why,
+)
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
@@ -100,6 +113,7 @@ class Telemetry:
         each, severities = tuple(self._served), get_args(Severity)
         self._readings = self._counters("readings", "Records by outcome.", detector=each, outcome=OUTCOMES)
         self._invalid = self._counters("invalid", "Invalid records by reason.", detector=each, reason=tuple(Reason))
+        self._ignored = self._counters("ignored", "Ignored records by reason.", detector=each, reason=tuple(Why))
         self._invalid_share.clear()
         self._exceedances = self._counters("exceedances", "Scored readings above their bar.", detector=each)
         self._held_back = self._counters(
@@ -237,8 +251,10 @@ class Telemetry:
         for alert in alerts:
             self._muted[detector, alert.event].inc()
 
-    def beside(self, detector: str, counts: Ints) -> None:
+    def beside(self, detector: str, counts: Ints, ignored: Sequence[Ignored] = ()) -> None:
         """So many records by `Outcome`, (O,), were no readings by themselves: joined to others, too late, ignored."""
+        for one in ignored:
+            self._ignored[detector, one.why].inc()
         for outcome, count in zip(OUTCOMES, counts.tolist(), strict=True):
             if count:
                 self._readings[detector, outcome].inc(count)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataField
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BeforeValidator, Field, PlainValidator, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from pipeline.detector.fit_settings import FitSettings, Role
 from pipeline.formats import times
-from pipeline.formats.mapping import LONGEST_LATENESS, InputMapping, JoinMapping, SeriesMapping, TimeMapping
+from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.labels import LabelRule
 from pipeline.monitor.mutes import Mute
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
 from pipeline.records import Clock
+from pipeline.settings.input_section import InputSection
 from pipeline.settings.problems import found
 from pipeline.settings.section import Interval, Name, Names, Section, Size, section, word
 from pipeline.settings.settings import DetectorSettings
@@ -182,106 +183,6 @@ def _moment(key: str, given: str | int | None) -> int | None:
     if at is None or at != times.parse(given, timezone(timedelta(hours=1))):
         raise ValueError(f"{key} is {given!r}: a time with its offset is needed, such as 2026-03-01T06:00:00Z")
     return at
-
-
-class SeriesSection(Section):
-    """Where the name of a series stands: one of the four, or none: the record's key, else its topic."""
-
-    field: Name | None = Field(default=None, description="of the record")
-    key: bool = Field(default=False, description="true: the record's key")
-    topic: bool = Field(default=False, description="true: the topic")
-    template: Name | None = Field(default=None, description="such as {site}/{pump}, over fields, {key} and {topic}")
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> SeriesMapping:
-        """Where the decoder finds the name."""
-        return SeriesMapping(self.field, self.key, self.topic, self.template)
-
-
-class TimeSection(Section):
-    """Where the time of a reading stands and how it is written."""
-
-    field: Name = "timestamp"
-    unit: times.Unit = "iso8601"
-    timezone: str = Field(default="UTC", description="of text without an offset, such as Europe/Berlin")
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> TimeMapping:
-        """Where the decoder finds the time."""
-        return TimeMapping(self.field, self.unit, self.timezone)
-
-
-def _by(written: object) -> object:
-    """A name alone is that of a field."""
-    return {"field": written} if isinstance(written, str) else written
-
-
-class JoinSection(Section):
-    """Records of single sensors to readings: those of one name and time are one. `series` then names the sensor."""
-
-    by: Annotated[
-        SeriesSection, BeforeValidator(_by, json_schema_input_type=Annotated[str | SeriesSection, Field()])
-    ] = Field(description="what names the series whose channels the sensors are: a field, or as `series` is written")
-    value: Name = Field(default="value", description="the field of a sensor's value")
-    lateness_seconds: Annotated[float, Field(ge=0, le=LONGEST_LATENESS)] = Field(
-        default=5.0, description="for so long in event time a reading that lacks a sensor waits for it"
-    )
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> JoinMapping:
-        """What the decoder is told."""
-        return JoinMapping(self.by.build(), self.value)
-
-
-class InputSection(Section):
-    """The topic that is read, and how its records become readings."""
-
-    topic: Name
-    format: Literal["json"] = "json"
-    shape: Literal["wide", "long"] = Field(default="wide", description="long: a record is one sensor's value")
-    series: SeriesSection = Field(default_factory=SeriesSection)
-    time: TimeSection = Field(default_factory=TimeSection)
-    max_bytes: int = Field(default=InputMapping().max_bytes, description="a longer record is not parsed", ge=1)
-    join: JoinSection | None = Field(
-        default=None, description="of long records: the sensors of one machine are the channels of one series"
-    )
-    lateness_seconds: Annotated[float, Field(ge=0, le=LONGEST_LATENESS)] | None = Field(
-        default=None,
-        description="for so long in event time a reading waits for earlier ones; empty: not at all",
-    )
-
-    @model_validator(mode="after")
-    def _one_lateness(self) -> Self:
-        if self.join is not None and self.lateness_seconds is not None:
-            raise ValueError("lateness_seconds stands in join already: leave it out here")
-        return self
-
-    def build(self, channels: Mapping[str, str]) -> InputMapping:
-        """What the decoder is told; `channels` are names to fields, or sensors, where the two differ."""
-        join = None if self.join is None else self.join.build()
-        lateness = self.lateness_seconds if self.join is None else self.join.lateness_seconds
-        return InputMapping(
-            self.format,
-            self.shape,
-            self.series.build(),
-            self.time.build(),
-            channels,
-            self.max_bytes,
-            join,
-            lateness or 0.0,
-        )
 
 
 class FilesSection(Section):

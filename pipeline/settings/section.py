@@ -70,6 +70,14 @@ def _names(value: object) -> tuple[str, ...]:
     raise ValueError(f"a name or a list of names is needed, found {found(value)}")
 
 
+def _words(value: object) -> tuple[str, ...]:
+    words = tuple(word(one) for one in (value if isinstance(value, list) else [value]))
+    if not words:
+        raise ValueError("a value or a list of values is needed, found an empty list")
+    return words
+
+
+Words = Annotated[tuple[str, ...], PlainValidator(_words, json_schema_input_type=str | int | list[str | int])]
 Names = Annotated[tuple[str, ...], PlainValidator(_names, json_schema_input_type=str | list[str])]
 Size = Annotated[float | str, PlainValidator(_size, json_schema_input_type=float | str)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval, json_schema_input_type=list[float])]

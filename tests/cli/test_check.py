@@ -50,6 +50,18 @@ def test_a_configuration_that_will_run_is_told_part_by_part(bundle, checked):
     ]
 
 
+def test_a_preset_is_told_as_what_it_means(bundle, checked):
+    debezium = (
+        "{topic: r, format: {preset: debezium}, series: {field: payload.after.id}, only: {payload.source.db: [a, b]}}"
+    )
+    _, lines = checked(f"detectors: {{pumps: {{bundle: {bundle}, input: {debezium}}}}}")
+
+    assert lines[4] == (
+        "pumps input topic r, json, wide, time from payload.source.ts_ms in ms, channels below payload.after; "
+        "ignored unless payload.source.db is a or b; ignored where payload.op is d or t, or without a value"
+    )
+
+
 def test_what_is_enough_for_training_is_no_problem(checked):
     assert checked("detectors: {pumps: }") == (
         0,

@@ -14,7 +14,7 @@ from pipeline.formats.json import JsonDecoder
 from pipeline.formats.json_encoder import JsonEncoder
 from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.assembly import Assembly
-from pipeline.records import Readings, Reason, join
+from pipeline.records import Ignored, Readings, Reason, Why, join
 
 PUMPS = InputMapping(series=SeriesMapping(field="pump"), time=TimeMapping("ts"), channels={"temp": "t"})
 NOON = 1_387_214_700_000_000  # 2013-12-16T17:25:00Z
@@ -207,7 +207,7 @@ def test_a_record_that_is_to_be_joined_has_its_value_in_the_channel_of_its_senso
 def test_a_record_of_a_sensor_that_is_no_channel_is_ignored_whatever_its_value():
     decoded = decode(single(sensor="door", v="open"), single(), single(sensor="temp"), mapping=JOINED)
 
-    assert decoded.ignored == (0, 2)
+    assert decoded.ignored == (Ignored(0, Why.SENSOR), Ignored(2, Why.SENSOR))
     assert decoded.rows.tolist() == [1]
     assert decoded.rejected == ()
 
@@ -250,6 +250,36 @@ def test_times_without_an_offset_are_read_in_the_zone_of_the_mapping():
     decoded = decode(Arrived(b'{"ts": "2013-12-16 18:25", "t": 1}'), mapping=mapping, channels=["t"])
 
     assert decoded.readings.at.tolist() == [NOON]
+
+
+KINDS = InputMapping(only={"kind": ("pump", "7")}, deletes={"op.code": ("d",)}, under="now", channels={"temp": "t.c"})
+
+
+def test_channels_are_found_below_a_field():
+    decoded = decode(
+        Arrived(b'{"kind": "pump", "timestamp": "2013-12-16", "now": {"t": {"c": 1.5}, "flow": 2}}'),
+        Arrived(b'{"kind": 7, "timestamp": "2013-12-16", "now": {"flow": 2}, "t": {"c": 3}, "op": {"code": "c"}}'),
+        Arrived(b'{"kind": 7, "timestamp": "2013-12-16", "now": null}'),
+        mapping=KINDS,
+    )
+
+    assert decoded.readings.values[0].tolist() == [1.5, 2.0]
+    assert decoded.readings.missing.tolist() == [[False, False], [True, False]]
+    assert [(one.row, one.reason) for one in decoded.rejected] == [(2, Reason.FIELD)]
+
+
+def test_what_is_about_something_else_is_ignored_with_its_reason_and_never_rejected():
+    decoded = decode(
+        Arrived(b'{"kind": "fan"}'),
+        Arrived(b'{"kind": ["pump"]}'),
+        Arrived(b"{}"),
+        Arrived(b'{"kind": "fan", "op": {"code": "d"}}'),
+        Arrived(None),
+        mapping=KINDS,
+    )
+
+    assert decoded.rejected == ()
+    assert [one.why for one in decoded.ignored] == [*[Why.UNSELECTED] * 3, Why.DELETED, Why.TOMBSTONE]
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -327,14 +357,19 @@ documents = st.dictionaries(
         ),
         max_size=6,
     ),
-    st.sampled_from([PUMPS, InputMapping(time=TimeMapping("ts", "s"), channels={"flow": "flow.x.y"})]),
+    st.sampled_from(
+        [
+            PUMPS,
+            InputMapping(time=TimeMapping("ts", "s"), channels={"flow": "flow.x.y"}),
+            InputMapping(only={"pump": ("1", "a")}, deletes={"other": ("", "0")}, under="t"),
+        ]
+    ),
 )
 def test_arbitrary_bytes_never_raise_and_every_record_has_one_outcome(values, mapping):
     decoded = decode(*[Arrived(value) for value in values], mapping=mapping)
 
-    assert sorted([*decoded.rows.tolist(), *(rejected.row for rejected in decoded.rejected)]) == list(
-        range(len(values))
-    )
+    others = [one.row for one in (*decoded.rejected, *decoded.ignored)]
+    assert sorted([*decoded.rows.tolist(), *others]) == list(range(len(values)))
     assert np.isfinite(decoded.readings.values[~decoded.readings.missing]).all()
     assert all(rejected.detail for rejected in decoded.rejected)
 

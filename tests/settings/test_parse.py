@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.exceptions import SettingsError
-from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
+from pipeline.formats.mapping import FORMATS, InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.labels import LabelRule
 from pipeline.monitor.mutes import Mute
 from pipeline.monitor.policy import Budget, ChannelRule, FalseAlarms, Grouping, Policy
@@ -38,6 +38,8 @@ outputs: {alerts: a, scores: s, dead_letters: null}
 state: {folder: state, every_seconds: 5}
 telemetry: {listen: 0.0.0.0:80, series: {max: 3, match: "pump*"}}
 """
+FORMAT_NEEDED = f"input.format: {' or '.join(FORMATS)} is needed, found"
+NO_SERIES = "series is missing, and nothing is guessed: what tells one machine from another"
 NO_ZONE = "timezone is 'Mars/Base': a name such as Europe/Berlin is needed, and the machine must have time zone data"
 NO_PROMISE = "false_alarms needs a rate per series-week or a probability per reading, one of the two"
 
@@ -438,7 +440,27 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
         ),
         ("channels: {t: {role: label}}", 'channels.t.role: sensor or context is needed, found "label"'),
         ("input: {}", "input.topic: missing, and needed here"),
-        ("input: {topic: a, format: avro}", 'input.format: json is needed, found "avro"'),
+        ("input: {topic: a, format: xml}", f'{FORMAT_NEEDED} "xml"'),
+        (
+            "input: {topic: a, format: telegraf}",
+            f'{FORMAT_NEEDED} "telegraf"; telegraf is a preset: {{preset: telegraf}}',
+        ),
+        (
+            "input: {topic: a, format: {preset: tele}}",
+            'input.format.preset: telegraf, debezium or debezium_bare is needed, found "tele"',
+        ),
+        (
+            "input: {topic: a, format: {preset: telegraf}}",
+            f"input: {NO_SERIES}? Such as series: {{field: tags.host}}",
+        ),
+        (
+            "input: {topic: a, only: {name: []}}",
+            "input.only.name: a value or a list of values is needed, found an empty list",
+        ),
+        (
+            "input: {topic: a, only: {name: 1.5}}",
+            "input.only.name: text or a whole number is needed, found 1.5",
+        ),
         (
             "input: {topic: a, time: {unit: h}}",
             'input.time.unit: iso8601, s, ms, us, ns or index is needed, found "h"',
