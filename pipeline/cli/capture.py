@@ -18,7 +18,7 @@ from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.parquet_sink import ParquetSink
 from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.frames import SERIES, TIMESTAMP, frame_of
-from pipeline.formats.json import JsonDecoder
+from pipeline.formats.inputs import decoder_of
 from pipeline.records import Clock, Outcome
 from pipeline.settings import DetectorSettings
 
@@ -47,7 +47,7 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
     if chosen.topic is None or chosen.input is None:
         raise SettingsError(f"detectors.{chosen.name}.input is missing: capture needs its topic")
     channels, clock = _channels(chosen), chosen.input.time.clock
-    decoder = JsonDecoder(chosen.input, channels)
+    decoder = decoder_of(chosen.input, channels)
     cluster = cluster_of(settings, "capture", os.environ)
     reader = TopicReader(cluster, chosen.topic, None if seconds is None else int((time.time() - seconds) * 1000))
     assembly = assembly_of(chosen.input, channels)

@@ -19,7 +19,8 @@ from pipeline.connectors.kafka_client import create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.tables import Tables
 from pipeline.exceptions import DataError, SettingsError
-from pipeline.formats.json_encoder import JsonEncoder
+from pipeline.formats.encoder import RecordEncoder
+from pipeline.formats.inputs import encoder_of
 from pipeline.records import Clock, Ints, Readings, Reason, join
 from pipeline.service.ports import Message
 from pipeline.settings import DetectorSettings
@@ -100,7 +101,7 @@ def publish(
         note(f"{counted(rejected.total(), 'row')} left out, for they are no readings: {reasons}")
 
 
-def _encoding(settings: DetectorSettings, tables: Tables) -> tuple[str, JsonEncoder]:
+def _encoding(settings: DetectorSettings, tables: Tables) -> tuple[str, RecordEncoder]:
     """The topic, and how readings become its records."""
     where = f"detectors.{settings.name}.input"
     if settings.topic is None or settings.input is None:
@@ -111,7 +112,7 @@ def _encoding(settings: DetectorSettings, tables: Tables) -> tuple[str, JsonEnco
             f"{settings.input.time.unit}: mend the unit, or detectors.{settings.name}.files.unit"
         )
     try:
-        return settings.topic, JsonEncoder(settings.input, tables.channels)
+        return settings.topic, encoder_of(settings.input, tables.channels)
     except ValueError as error:
         raise SettingsError(f"{where}: {error}; --channels or --ignore leave columns out") from error
 
@@ -137,7 +138,7 @@ def _some(batches: Iterable[Readings], limit: int | None) -> Iterator[Readings]:
             return
 
 
-def _send(sink: KafkaSink, topic: str, encoder: JsonEncoder, readings: Readings) -> None:
+def _send(sink: KafkaSink, topic: str, encoder: RecordEncoder, readings: Readings) -> None:
     try:
         records = encoder.encode(readings)
     except ValueError as error:

@@ -20,7 +20,7 @@ from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import PartitionReader, TopicReader
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import DataError, SettingsError
-from pipeline.formats.json import JsonDecoder
+from pipeline.formats.inputs import decoder_of
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.commit import ResumeRules
 from pipeline.settings import DetectorSettings
@@ -211,7 +211,7 @@ def _impossible(past: Past, first: int, below: int) -> str:
 
 def _score(reader: PartitionReader, replay: Replay, settings: DetectorSettings, detector: Detector, past: Past) -> None:
     assert settings.input is not None
-    decoder = JsonDecoder(settings.input, detector.names)
+    decoder = decoder_of(settings.input, detector.names)
     with progress(f"scoring {past.where}", reader.total) as bar:
         for records in reader:
             replay.observe(records, decoder.decode(records))

@@ -20,7 +20,7 @@ from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import SettingsError
-from pipeline.formats.json import JsonDecoder
+from pipeline.formats.inputs import decoder_of
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
@@ -77,7 +77,7 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
     return Stream(
         settings.name,
         settings.topic,
-        JsonDecoder(settings.input, detector.names),
+        decoder_of(settings.input, detector.names),
         Monitor(detector, settings.policy, name=settings.name, fresh=fresh, assembly=assembly),
     )
 

@@ -1,6 +1,6 @@
-"""Records of JSON to readings.
+"""Records of JSON to readings, and back.
 
-Numbers are read as the nearest float64; null is a missing value. The way back is json_encoder.py.
+Numbers are read as the nearest float64 and written so that they read back equal; null is a missing value.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.formats.decoder import RecordDecoder
 from pipeline.formats.documents import Document, NotFinite, RefusedError, shown
+from pipeline.formats.encoder import RecordEncoder
 from pipeline.formats.mapping import InputMapping
 from pipeline.records import Reason
 
@@ -53,3 +54,15 @@ def _slowly(value: bytes) -> Any:
 def _float(text: str) -> float | NotFinite:
     number = float(text)
     return number if math.isfinite(number) else NotFinite(text)
+
+
+class JsonEncoder(RecordEncoder):
+    """Readings to one JSON object each."""
+
+    def __init__(self, mapping: InputMapping, channels: Sequence[str]) -> None:
+        super().__init__(mapping, channels)
+        self._json = msgspec.json.Encoder()
+
+    def write(self, document: Document) -> bytes:
+        """The object, null for NaN."""
+        return self._json.encode(document)

@@ -17,7 +17,7 @@ from pipeline.records import Clock
 
 LONGEST_LATENESS = 86_400  # seconds
 
-Format = Literal["json"]
+Format = Literal["json", "line_protocol"]
 FORMATS: tuple[str, ...] = get_args(Format)
 Path = tuple[str, ...]  # the keys from the record's top to a value
 
@@ -132,6 +132,10 @@ class InputMapping:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"format is {self.format!r}: {' or '.join(FORMATS)} is needed")
+        if self.format == "line_protocol" and self.time.unit == "iso8601":
+            raise ValueError(
+                "time unit is iso8601, and the time of a line is a whole number: s, ms, us or ns is needed"
+            )
         if self.shape not in ("wide", "long"):
             raise ValueError(f"shape is {self.shape!r}: wide or long is needed")
         if self.max_bytes < 1:

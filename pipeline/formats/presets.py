@@ -27,6 +27,9 @@ class Preset:
 
 DELETE, TRUNCATE = "d", "t"  # operations of a change event that leave no row
 
+# A line of the line protocol is such a document by itself, but for what its time is counted in
+LINES = Preset("timestamp", None, "fields", series_such_as="tags.host")
+
 PRESETS: Mapping[PresetName, Preset] = {
     # Telegraf's serializer `json`: {"fields": {...}, "name": "...", "tags": {...}, "timestamp": seconds}
     "telegraf": Preset("timestamp", "s", "fields", series_such_as="tags.host"),

@@ -17,7 +17,7 @@ from pipeline.formats.mapping import (
     SeriesMapping,
     TimeMapping,
 )
-from pipeline.formats.presets import PRESETS, Preset, PresetName
+from pipeline.formats.presets import LINES, PRESETS, Preset, PresetName
 from pipeline.settings.section import Name, Section, Words
 
 
@@ -140,6 +140,8 @@ class InputSection(Section):
     def _possible(self) -> Self:
         if self.join is not None and self.lateness_seconds is not None:
             raise ValueError("lateness_seconds stands in join already: leave it out here")
+        if self.format.encoding == "line_protocol" and self.format.preset is not None:
+            raise ValueError(f"a line has a form of its own, which {self.format.preset} is not: leave the preset out")
         preset = self._preset()
         if preset is not None and "series" not in self.model_fields_set:
             raise ValueError(
@@ -170,4 +172,6 @@ class InputSection(Section):
         )
 
     def _preset(self) -> Preset | None:
+        if self.format.encoding == "line_protocol":
+            return LINES
         return None if self.format.preset is None else PRESETS[self.format.preset]

@@ -41,7 +41,7 @@ from pipeline.connectors.local_broker import free_port
 from pipeline.connectors.parquet_sink import ParquetSink
 from pipeline.detector.detector import Detector
 from pipeline.formats.frames import frame_of
-from pipeline.formats.json_encoder import JsonEncoder
+from pipeline.formats.json import JsonEncoder
 from pipeline.formats.mapping import InputMapping, SeriesMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Readings

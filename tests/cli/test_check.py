@@ -62,6 +62,16 @@ def test_a_preset_is_told_as_what_it_means(bundle, checked):
     )
 
 
+def test_lines_are_told_with_the_precision_of_their_times(bundle, checked):
+    lines = "{topic: r, format: line_protocol, series: {field: tags.host}, time: {unit: ms}, only: {name: cpu}}"
+    _, said = checked(f"detectors: {{pumps: {{bundle: {bundle}, input: {lines}}}}}")
+
+    assert said[4] == (
+        "pumps input topic r, line_protocol, wide, time from timestamp in ms, channels below fields; "
+        "ignored unless name is cpu"
+    )
+
+
 def test_what_is_enough_for_training_is_no_problem(checked):
     assert checked("detectors: {pumps: }") == (
         0,

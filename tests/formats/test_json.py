@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.formats.json import JsonDecoder
-from pipeline.formats.json_encoder import JsonEncoder
+from pipeline.formats.json import JsonDecoder, JsonEncoder
 from pipeline.formats.mapping import InputMapping, JoinMapping, SeriesMapping, TimeMapping
 from pipeline.monitor.assembly import Assembly
 from pipeline.records import Ignored, Readings, Reason, Why, join

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.formats.json import JsonDecoder
-from pipeline.formats.json_encoder import JsonEncoder
+from pipeline.formats.json import JsonDecoder, JsonEncoder
 from pipeline.records import Reason, Why
 from pipeline.settings import parse_settings
 

@@ -454,6 +454,21 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_found(text, message)
             f"input: {NO_SERIES}? Such as series: {{field: tags.host}}",
         ),
         (
+            "input: {topic: a, format: line_protocol, series: {field: tags.host}}",
+            (
+                "input: time.unit is missing: a line does not say in what its time is counted; "
+                "it is the precision of the sender, s, ms, us or ns, as in time: {unit: ns}"
+            ),
+        ),
+        (
+            "input: {topic: a, format: line_protocol, time: {unit: s}}",
+            f"input: {NO_SERIES}? Such as series: {{field: tags.host}}",
+        ),
+        (
+            "input: {topic: a, format: {encoding: line_protocol, preset: telegraf}}",
+            "input: a line has a form of its own, which telegraf is not: leave the preset out",
+        ),
+        (
             "input: {topic: a, only: {name: []}}",
             "input.only.name: a value or a list of values is needed, found an empty list",
         ),

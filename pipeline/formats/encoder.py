@@ -1,7 +1,4 @@
-"""Readings to records of JSON: the reverse of the decoder, for `publish`.
-
-Numbers are written so that they read back equal, and a missing value as null.
-"""
+"""Readings to records: the reverse of the decoder, for `publish`; how a record is written is left to each format."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from pipeline.formats import times
@@ -18,8 +14,8 @@ from pipeline.formats.mapping import InputMapping, Part, Path, path_of, pattern_
 from pipeline.records import Readings
 
 
-class JsonEncoder:
-    """The reverse: readings to the key and value of records which the decoder of the same mapping reads back equal."""
+class RecordEncoder:
+    """Readings to the key and value of records which the decoder of the same mapping reads back equal."""
 
     def __init__(self, mapping: InputMapping, channels: Sequence[str]) -> None:
         self._paths = mapping.paths(channels)
@@ -31,16 +27,19 @@ class JsonEncoder:
             sensors = _Names(mapping.series.parts())
             self._sensors = [sensors.named(sensor) for sensor in mapping.sensors(channels)]
         self._only = [(path_of(name), values[0]) for name, values in mapping.only.items()]
-        self._json = msgspec.json.Encoder()
+
+    def write(self, document: Document) -> bytes | None:
+        """A record, in which NaN is a missing value; None where it cannot say that there is nothing."""
+        raise NotImplementedError
 
     def encode(self, readings: Readings) -> list[tuple[bytes, bytes]]:
         """Key and value of a record for each reading, in order; the key keeps a series in one partition.
 
-        Where records are joined, there is one for each channel that is not missing.
+        Where records are joined, there is one for each channel that is not missing. ValueError: one cannot be written.
         """
         names = {code: self._series.named(readings.names[code]) for code in np.unique(readings.series).tolist()}
-        values = np.where(readings.missing, np.nan, readings.values).tolist()  # msgspec writes NaN as null
-        records = []
+        values = np.where(readings.missing, np.nan, readings.values).tolist()
+        records: list[tuple[bytes, bytes] | None] = []
         for code, at, row in zip(readings.series.tolist(), readings.at.tolist(), values, strict=True):
             moment = times.iso(at) if self._unit == "iso8601" else times.to_number(at, self._unit)
             if self._sensors is None:
@@ -49,11 +48,11 @@ class JsonEncoder:
             for sensor, path, value in zip(self._sensors, self._paths, row, strict=True):
                 if not math.isnan(value):
                     records.append(self._record([names[code], sensor], moment, [(path, value)]))
-        return records
+        return [record for record in records if record is not None]
 
     def _record(
         self, names: Sequence[_Named], moment: str | float, values: Iterable[tuple[Path, float]]
-    ) -> tuple[bytes, bytes]:
+    ) -> tuple[bytes, bytes] | None:
         document: Document = {}
         for path, text in self._only:
             put(document, path, text)
@@ -64,7 +63,8 @@ class JsonEncoder:
         for path, value in values:
             put(document, path, value)
         key = next((named.key for named in names if named.key is not None), names[0].name)
-        return key.encode(), self._json.encode(document)
+        written = self.write(document)
+        return None if written is None else (key.encode(), written)
 
 
 class _Named(NamedTuple):
