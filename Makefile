@@ -38,7 +38,7 @@ kafka: $(READY)  ## A real Apache Kafka in the foreground, on a free port
 	$(BIN)/plumbline kafka
 
 lock: $(READY)  ## Write both locks again; UPGRADE=1 takes newer versions
-	$(LOCK) --extra dev --extra bench pyproject.toml --output-file requirements/all.txt
+	$(LOCK) --extra dev --extra bench --extra avro pyproject.toml --output-file requirements/all.txt
 	$(LOCK) requirements/service.in --constraints requirements/all.txt --output-file requirements/service.txt
 
 image:  ## The service's container image, by docker or podman

@@ -6,6 +6,7 @@ PlumblineError
 ├── BundleError     a detector on disk is truncated, altered, of another format or hostile
 ├── StateError      saved state cannot be used or written
 ├── LogChangedError a topic is not the log that it was: the operator has to say how to go on
+├── RegistryError   the schema registry is away or refuses us: records that need it have to wait
 ├── PoisonedError   most of what arrives is no reading: the settings or the sender are at fault
 └── BrokerError     Kafka is unreachable, refuses us, or did not store what was sent
     ├── OwnershipLostError    the group gave our partitions to others: drop what is in hand, go on polling
@@ -47,6 +48,17 @@ class LogChangedError(PlumblineError):
 
 class PoisonedError(PlumblineError):
     """Most of what arrives is no reading: the settings or the sender are at fault, and not the data."""
+
+
+class RegistryError(PlumblineError):
+    """The registry of schemas does not answer, or not as one: what needs a schema that is not known yet has to wait.
+
+    `partitions` are the numbers of those whose records do; empty where it is about none.
+    """
+
+    def __init__(self, message: str, partitions: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.partitions = partitions
 
 
 class BrokerError(PlumblineError):

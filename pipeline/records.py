@@ -54,6 +54,7 @@ class Reason(StrEnum):
     TIME = "time"
     NOT_FINITE = "not_finite"
     OVERSIZE = "oversize"
+    SCHEMA = "schema"
 
 
 class Why(StrEnum):

@@ -13,6 +13,7 @@ from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import counted, note, progress, say
+from pipeline.cli.registry import registry_of
 from pipeline.cli.since import seconds_of
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.parquet_sink import ParquetSink
@@ -47,7 +48,7 @@ def capture(config: Path, /, *, out: Path, last: str | None = None, detector: st
     if chosen.topic is None or chosen.input is None:
         raise SettingsError(f"detectors.{chosen.name}.input is missing: capture needs its topic")
     channels, clock = _channels(chosen), chosen.input.time.clock
-    decoder = decoder_of(chosen.input, channels)
+    decoder = decoder_of(chosen.input, channels, registry_of(settings, os.environ))
     cluster = cluster_of(settings, "capture", os.environ)
     reader = TopicReader(cluster, chosen.topic, None if seconds is None else int((time.time() - seconds) * 1000))
     assembly = assembly_of(chosen.input, channels)

@@ -15,6 +15,7 @@ from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import counted, say, shown, table
 from pipeline.cli.fits import misfits, shared_topics
 from pipeline.cli.inspect import step_in_words
+from pipeline.cli.registry import registry_of
 from pipeline.cli.serving import uses_of
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import TopicReader
@@ -22,7 +23,7 @@ from pipeline.connectors.kafka_rights import granting, missing_rights, who
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.state_folder import read_state, state_files
 from pipeline.detector.detector import Detector
-from pipeline.exceptions import BrokerError, DataError, PlumblineError, SettingsError, StateError
+from pipeline.exceptions import BrokerError, DataError, PlumblineError, RegistryError, SettingsError, StateError
 from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.settings import DetectorSettings, Settings
@@ -50,12 +51,13 @@ def check(config: Path, /, *, connect: bool = False) -> int:
     config
         The configuration.
     connect
-        Also reach Kafka and look for the topics.
+        Also reach Kafka and look for the topics, and reach the schema registry.
     """
     settings = load_settings(config)
     saved = _saved(settings)
     findings = [found for each in settings.detectors.values() for found in _detector(each, settings.path, saved)]
     findings += _kafka(settings, connect)
+    findings += _registry(settings, connect)
     say(f"{config}: {counted(len(settings.detectors), 'detector')}")
     say(table([(each.subject, each.aspect, _marked(each)) for each in findings], indent="  "))
     problems = [each for each in findings if each.code]
@@ -194,6 +196,20 @@ def _kafka(settings: Settings, connect: bool) -> Iterator[Finding]:
         yield Finding("kafka", "brokers", f"{cluster.bootstrap_servers}: {words}")
     except (SettingsError, BrokerError) as error:
         yield _failed("kafka", "brokers", error)
+
+
+def _registry(settings: Settings, connect: bool) -> Iterator[Finding]:
+    """The registry of schemas, where an input needs it. Without it a service starts, and the records wait."""
+    try:
+        registry = registry_of(settings, os.environ)
+        if registry is None:
+            return
+        if connect:
+            registry.reach()
+        words = "reached" if connect else "not tried, --connect does"
+        yield Finding("schema_registry", "", f"{registry.url}: {words}")
+    except (SettingsError, RegistryError) as error:
+        yield _failed("schema_registry", "", error)
 
 
 def _topics(settings: Settings, cluster: Cluster) -> Iterator[Finding]:

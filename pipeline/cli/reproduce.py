@@ -16,10 +16,12 @@ from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import counted, progress, say, table
 from pipeline.cli.fits import misfits
+from pipeline.cli.registry import registry_of
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import PartitionReader, TopicReader
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import DataError, SettingsError
+from pipeline.formats.decoder import RecordDecoder
 from pipeline.formats.inputs import decoder_of
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.commit import ResumeRules
@@ -86,7 +88,9 @@ def reproduce(
     for document in told:
         by_partition[int(document["partition"])].append(document)
     most = None if from_start else records
-    return max(_compare(cluster, chosen, detector, some, most, fresh=fresh) for some in by_partition.values())
+    assert chosen.input is not None
+    decoder = decoder_of(chosen.input, detector.names, registry_of(settings, os.environ))
+    return max(_compare(cluster, chosen, detector, decoder, some, most, fresh=fresh) for some in by_partition.values())
 
 
 def _detector(settings: DetectorSettings) -> Detector:
@@ -168,6 +172,7 @@ def _compare(
     cluster: Cluster,
     settings: DetectorSettings,
     detector: Detector,
+    decoder: RecordDecoder,
     told: Sequence[Document],
     most: int | None,
     *,
@@ -185,7 +190,7 @@ def _compare(
         if impossible := _impossible(past, first, below):
             say(f"cannot be reproduced: {impossible}")
             return 1
-        _score(reader, replay, settings, detector, past)
+        _score(reader, replay, decoder, past)
     finally:
         reader.close()
     compared = replay.compared()
@@ -209,9 +214,7 @@ def _impossible(past: Past, first: int, below: int) -> str:
     return ""
 
 
-def _score(reader: PartitionReader, replay: Replay, settings: DetectorSettings, detector: Detector, past: Past) -> None:
-    assert settings.input is not None
-    decoder = decoder_of(settings.input, detector.names)
+def _score(reader: PartitionReader, replay: Replay, decoder: RecordDecoder, past: Past) -> None:
     with progress(f"scoring {past.where}", reader.total) as bar:
         for records in reader:
             replay.observe(records, decoder.decode(records))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import Literal
 from pipeline.bundle import load
 from pipeline.cli.configuration import assembly_of
 from pipeline.cli.fits import misfits, shared_topics
+from pipeline.cli.registry import registry_of
 from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
 from pipeline.connectors.kafka_client import Cluster, topic_log
 from pipeline.connectors.kafka_reader import TopicReader
@@ -21,6 +23,7 @@ from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import SettingsError
 from pipeline.formats.inputs import decoder_of
+from pipeline.formats.schemas import Schemas
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
@@ -60,13 +63,14 @@ class Asked:
 
 def streams_of(settings: Settings, asked: Asked) -> list[Stream]:
     """Each detector with its topic; SettingsError where the two do not fit, one is not named, or two share a topic."""
-    streams = [_stream(one, asked.fresh) for one in settings.detectors.values()]
+    schemas = registry_of(settings, os.environ)
+    streams = [_stream(one, schemas, asked.fresh) for one in settings.detectors.values()]
     for shared in shared_topics(settings):
         raise SettingsError(f"{settings.path}: {shared.words}")
     return streams
 
 
-def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
+def _stream(settings: DetectorSettings, schemas: Schemas | None, fresh: bool) -> Stream:
     where = f"detectors.{settings.name}"
     if settings.bundle is None or settings.topic is None or settings.input is None:
         raise SettingsError(f"{where} needs a bundle and an input with its topic to be served: name both")
@@ -77,7 +81,7 @@ def _stream(settings: DetectorSettings, fresh: bool) -> Stream:
     return Stream(
         settings.name,
         settings.topic,
-        decoder_of(settings.input, detector.names),
+        decoder_of(settings.input, detector.names, schemas),
         Monitor(detector, settings.policy, name=settings.name, fresh=fresh, assembly=assembly),
     )
 

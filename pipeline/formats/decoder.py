@@ -82,7 +82,7 @@ class RecordDecoder:
                         self._check_meant(document)
                     name = self._name(self._parts, document, record)
                     moment = self._moment(document)
-                    reading = self._values(document) if self._sensors is None else self._value(document, record)
+                    reading = self._numbers(document, record)
                 except _IgnoredError as passed_over:
                     ignored.append(Ignored(row, passed_over.why))
                     continue
@@ -162,6 +162,10 @@ class RecordDecoder:
         if at is None:
             raise RefusedError(Reason.TIME, f"{field} is {shown(found)}, which is no time in {self._unit}")
         return at
+
+    def _numbers(self, document: Document, record: Record) -> list[float | None]:
+        """The value of each channel, None where it is missing."""
+        return self._values(document) if self._sensors is None else self._value(document, record)
 
     def _values(self, document: Document) -> list[float | None]:
         """The channels' values, None where missing; at least one of the channels is there."""

@@ -17,7 +17,7 @@ from pipeline.records import Clock
 
 LONGEST_LATENESS = 86_400  # seconds
 
-Format = Literal["json", "line_protocol"]
+Format = Literal["json", "line_protocol", "avro"]
 FORMATS: tuple[str, ...] = get_args(Format)
 Path = tuple[str, ...]  # the keys from the record's top to a value
 

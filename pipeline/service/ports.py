@@ -134,7 +134,7 @@ class Checkpoints(Protocol):
 class Decoder(Protocol):
     """Turns the records of one topic into readings, all over one growing list of series."""
 
-    def decode(self, records: Sequence[Record]) -> Decoded: ...
+    def decode(self, records: Sequence[Record]) -> Decoded: ...  # RegistryError: those of some partitions have to wait
 
 
 class Clock(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.exceptions import StalledError
+from pipeline.exceptions import RegistryError, StalledError
 from pipeline.service.outputs import Outputs, OutputTopics
 from pipeline.service.partitions import Partitions
 from pipeline.service.poison import Poison
@@ -18,6 +18,7 @@ from pipeline.service.ports import Clock, Partition, Record, Sink
 from pipeline.service.service_settings import ServiceSettings
 from pipeline.service.stream import Observed, Stream
 from pipeline.service.telemetry import Telemetry
+from pipeline.service.waiting import Waiting
 
 
 class Scoring:
@@ -36,6 +37,7 @@ class Scoring:
         outputs = OutputTopics() if settings.dry_run else outputs
         self.streams = streams
         self.partitions = Partitions(streams, telemetry, settings.resume, clock)
+        self.waiting = Waiting(self.partitions, telemetry, clock)
         self.counts: Counter[str] = Counter()  # since the last commit
         self.letters = 0  # sent and not known to be stored
         self._outputs = Outputs(outputs, say)
@@ -45,10 +47,12 @@ class Scoring:
         limit, kept_in = settings.dead_letter_limit, outputs.dead_letters
         self._poison = {one.topic: Poison(one.detector, limit, kept_in, clock, telemetry) for one in streams}
 
-    def take(self, sink: Sink, polled: Mapping[Partition, Sequence[Record]], polled_at: float) -> None:
-        """Observe what a poll brought, stream by stream; `polled_at` on the monotonic clock.
+    def take(
+        self, sink: Sink, polled: Mapping[Partition, Sequence[Record]], polled_at: float
+    ) -> dict[Partition, Sequence[Record]]:
+        """Observe what a poll brought, stream by stream, and say what of it did not have to wait.
 
-        StalledError where it took so long that the records may be another process' by now.
+        `polled_at` is on the monotonic clock. StalledError: it took so long that the records may be another's by now.
         """
         for stream in self.streams:
             brought = {
@@ -58,6 +62,7 @@ class Scoring:
             }
             if brought:
                 self._observe(sink, stream, brought, polled_at)
+        return {partition: records for partition, records in polled.items() if not self.waiting.waits(partition)}
 
     def assigned(self) -> None:
         """Say what is held: to be called whenever partitions came or went."""
@@ -70,8 +75,16 @@ class Scoring:
     ) -> None:
         """Decode, observe and put out the records of one stream."""
         records = [record for some in brought.values() for record in some]
-        with self._telemetry.stage("decode"):
-            decoded = stream.decoder.decode(records)
+        try:
+            with self._telemetry.stage("decode"):
+                decoded = stream.decoder.decode(records)
+        except RegistryError as error:
+            away = {one: some for one, some in brought.items() if one.number in error.partitions} or dict(brought)
+            self.waiting.put_off(away, error)
+            if rest := {one: some for one, some in brought.items() if one not in away}:
+                self._observe(sink, stream, rest, polled_at)
+            return
+        self.waiting.read(brought)
         with self._telemetry.stage("observe"):
             observed = stream.observe(records, decoded, self.partitions.quiet(brought))
         in_hand = self._clock.monotonic() - polled_at

@@ -132,8 +132,9 @@ class Service:
         self._telemetry.polled()
         if self._exchange(connection, poll):
             poll = replace(poll, records={})  # they come again, from where they were committed
-        self._scoring.take(connection.sink, poll.records, polled_at)
-        self._telemetry.lag(connection.source.lag_records(), poll.records)
+        read = self._scoring.take(connection.sink, poll.records, polled_at)
+        self._scoring.waiting.settle(connection.source, hold=self._held_back)
+        self._telemetry.lag(connection.source.lag_records(), read)
         self._hold_back(connection)
         now = self._clock.monotonic()
         due = now >= self._commit_at

@@ -159,6 +159,14 @@ class Telemetry:
         self._dead_letters = self._counters(
             "dead_letters", "Invalid records handed on as dead letters.", result=results
         )
+        self._put_off = Counter(
+            "plumbline_put_off_records", "Records set back until their schema can be had.", registry=self._registry
+        )
+        self._waiting_partitions = Gauge(
+            "plumbline_waiting_partitions",
+            "Partitions whose records wait for the schema registry.",
+            registry=self._registry,
+        )
         self._restores = self._counters(
             "restores", "How assigned partitions went on: with saved state, or why not.", reason=get_args(Restored)
         )
@@ -314,6 +322,14 @@ class Telemetry:
             self.health.committed()
         else:
             self.health.commit_due()
+
+    def put_off(self, records: int) -> None:
+        """So many records were polled and set back, for they could not be read."""
+        self._put_off.inc(records)
+
+    def wait(self, partitions: int) -> None:
+        """The records of so many partitions wait to be readable."""
+        self._waiting_partitions.set(partitions)
 
     def restored(self, reason: Restored) -> None:
         """A partition was assigned and goes on with its state, or without one for this reason."""

@@ -36,7 +36,7 @@ def _value(value: object) -> Scalar | Secret:
 
 
 Key = Annotated[str, AfterValidator(_key)]
-Value = Annotated[
+Placed = Annotated[
     Scalar | Secret, PlainValidator(_value, json_schema_input_type=Scalar | dict[Literal["env", "file"], str])
 ]
 
@@ -46,7 +46,7 @@ class KafkaSection(Section):
 
     bootstrap_servers: Name = Field(default="localhost:9092", description="host:port of one broker or more, by commas")
     group_id: Name = Field(default="plumbline", description="consumers of one group share the partitions")
-    client: dict[Key, Value] = Field(
+    client: dict[Key, Placed] = Field(
         default_factory=dict,
         description="passed through to kafka-python: TLS, SASL, timeouts; a password as {env: NAME} or {file: PATH}",
     )
@@ -60,11 +60,12 @@ class KafkaSection(Section):
 
     def build(self, folder: Path) -> KafkaSettings:
         """The section with its files found from `folder`, and what must not be shown hidden."""
-        client = {key: _placed(key, value, folder) for key, value in self.client.items()}
+        client = {key: placed(key, value, folder) for key, value in self.client.items()}
         return KafkaSettings(self.bootstrap_servers, self.group_id, client, self.transactional_id, self.on_offset_loss)
 
 
-def _placed(key: str, value: Scalar | Secret, folder: Path) -> Scalar | Secret:
+def placed(key: str, value: Scalar | Secret, folder: Path) -> Scalar | Secret:
+    """A value with its file found from `folder`, and hidden where its key says that it is a password."""
     if isinstance(value, Secret):
         return value if value.file is None else Secret(file=folder / value.file)
     if key.endswith("password") and value is not None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pipeline.settings.detector_section import DetectorSection
 from pipeline.settings.kafka_section import KafkaSection
 from pipeline.settings.notify_section import NotifySection
+from pipeline.settings.registry_section import RegistrySection
 from pipeline.settings.section import Address, Name, Section
 from pipeline.settings.settings import (
     Delivery,
@@ -81,6 +82,7 @@ class Configuration(Section):
     state: StateSection = Field(default_factory=StateSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
     notify: NotifySection = Field(default_factory=NotifySection, description="who is told, by plumbline notify")
+    schema_registry: RegistrySection | None = Field(default=None, description="where schemas of Avro records are kept")
     delivery: Delivery = Field(
         default="at_least_once",
         description="exactly_once: outputs in transactions, seen by readers of committed records",
@@ -92,6 +94,16 @@ class Configuration(Section):
             raise ValueError(
                 "delivery is exactly_once and there is no state.changelog: a state on disk is in no transaction; "
                 "name a topic, as in state: {changelog: plumbline.state}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schemas_for_avro(self) -> Self:
+        avro = [name for name, one in self.detectors.items() if one.input and one.input.format.encoding == "avro"]
+        if avro and self.schema_registry is None:
+            raise ValueError(
+                f"detectors.{avro[0]}.input.format is avro, and there is no schema_registry: its schemas are kept in "
+                "one, as in schema_registry: {url: http://localhost:8081}"
             )
         return self
 
@@ -119,4 +131,5 @@ class Configuration(Section):
             telemetry=TelemetrySettings(self.telemetry.listen, self.telemetry.series.max, self.telemetry.series.match),
             delivery=self.delivery,
             notify=self.notify.build(folder),
+            registry=None if self.schema_registry is None else self.schema_registry.build(folder),
         )

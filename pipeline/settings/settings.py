@@ -42,6 +42,19 @@ class KafkaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Where the schemas of Avro records are kept."""
+
+    url: str
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    timeout_seconds: float = 2.0  # for one answer
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSettings:
     """One detector: what it reads, where it is kept, what the operator promises, how it is learnt."""
 
@@ -126,6 +139,7 @@ class Settings:
     telemetry: TelemetrySettings
     delivery: Delivery = "at_least_once"
     notify: NotifySettings = field(default_factory=NotifySettings)
+    registry: RegistrySettings | None = None
 
     def detector(self, name: str | None = None) -> DetectorSettings:
         """The detector of this name, or the only one; SettingsError when that is not one."""

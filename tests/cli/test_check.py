@@ -7,6 +7,7 @@ from pipeline.cli.main import main
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.state_folder import StateFolder
 from pipeline.service.ports import Partition, SavedState
+from tests.registry_server import RegistryServer
 from tests.service.small import bundled
 
 OTHERS = "lacking flow, besides pressure; mend the list or fit the detector again"
@@ -70,6 +71,23 @@ def test_lines_are_told_with_the_precision_of_their_times(bundle, checked):
         "pumps input topic r, line_protocol, wide, time from timestamp in ms, channels below fields; "
         "ignored unless name is cpu"
     )
+
+
+AVRO = "input: {topic: r, format: avro, series: {key: true}, time: {unit: ms}}"
+
+
+def test_the_registry_of_avro_is_asked_where_that_is_wanted(bundle, checked):
+    server = RegistryServer()
+    text = f"detectors: {{pumps: {{bundle: {bundle}, {AVRO}}}}}\nschema_registry: {{url: '{server.url}/'}}"
+    before, with_it = checked(text), checked(text, "--connect")
+    server.close()
+    without = checked(text, "--connect")
+
+    assert before[0] == 0
+    assert before[1][-2:] == [f"schema_registry {server.url}: not tried, --connect does", "it will run"]
+    assert with_it[1][-2] == f"schema_registry {server.url}: reached"
+    assert without[0] == 2  # of Kafka, which has no section; the registry is 1
+    assert without[1][-2].startswith(f"schema_registry PROBLEM {server.url} cannot be reached: ")
 
 
 def test_what_is_enough_for_training_is_no_problem(checked):

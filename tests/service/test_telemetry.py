@@ -63,6 +63,7 @@ def test_every_bounded_label_value_stands_at_zero_from_the_start(telemetry, regi
         "plumbline_readings_total",
         "plumbline_invalid_total",
         "plumbline_ignored_total",
+        "plumbline_put_off_records_total",
         "plumbline_exceedances_total",
         "plumbline_held_back_total",
         "plumbline_incidents_total",

@@ -14,6 +14,7 @@ from pipeline.settings import (
     DetectorSettings,
     KafkaSettings,
     OutputSettings,
+    RegistrySettings,
     Secret,
     StateSettings,
     TelemetrySettings,
@@ -48,6 +49,56 @@ def refusal(text):
     with pytest.raises(SettingsError) as refused:
         parse_settings(text, Path("a.yaml"))
     return str(refused.value)
+
+
+REGISTRY = "detectors: {pumps: {input: {topic: a, format: avro}}}\nschema_registry: "
+
+
+def test_a_registry_is_found_with_its_files_and_its_password_where_it_is_kept():
+    files = "ca_file: ca.pem, certificate_file: c.pem, key_file: c.key, timeout_seconds: 5"
+    text = f"{REGISTRY}{{url: https://r/x, username: u, password: {{file: secret}}, {files}}}"
+    settings = parse_settings(text, FILE)
+
+    folder = FILE.parent
+    assert settings.detector().input.format == "avro"
+    assert settings.registry == RegistrySettings(
+        "https://r/x",
+        "u",
+        Secret(file=folder / "secret"),
+        folder / "ca.pem",
+        folder / "c.pem",
+        folder / "c.key",
+        5.0,
+    )
+    plain = parse_settings(f"{REGISTRY}{{url: http://r, username: u, password: hunter2}}", FILE).registry
+    assert plain.password == Secret(text="hunter2")
+    assert "hunter2" not in repr(plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{url: localhost:8081}",
+            'url is "localhost:8081": http:// or https:// and a host is needed, name and password stand beside it',
+        ),
+        (
+            "{url: 'http://u:p@host'}",
+            'url is "http://u:p@host": http:// or https:// and a host is needed, name and password stand beside it',
+        ),
+        ("{url: http://r, username: u}", "username and password go together: one of them is missing"),
+        ("{url: http://r, key_file: k}", "key_file is given and certificate_file is not: the key belongs to one"),
+    ],
+)
+def test_a_registry_that_cannot_be_meant_is_refused(text, message):
+    assert refusal(REGISTRY + text) == f"a.yaml: schema_registry: {message}"
+
+
+def test_avro_without_a_registry_is_refused():
+    assert refusal("detectors: {pumps: {input: {topic: a, format: avro}}}") == (
+        "a.yaml: detectors.pumps.input.format is avro, and there is no schema_registry: its schemas are kept in one, "
+        "as in schema_registry: {url: http://localhost:8081}"
+    )
 
 
 def test_every_section_becomes_the_dataclass_of_its_part():
