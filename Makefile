@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --universal --generate-hashes --python-version
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check test-long kafka lock image clean
+.PHONY: help demo test setup check test-long fuzz kafka lock image clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,16 @@ check: $(READY)  ## Format, lint, types, import contract, fast tests
 test-long: $(READY)  ## The tests that take minutes, and the soak
 	$(BIN)/python -m pytest -m long
 
+fuzz: $(READY)  ## Decoders under a fuzzer, a minute each; PLUMBLINE_FUZZ_SECONDS says otherwise
+	-$(UV) pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes --requirements requirements/fuzz.txt
+	$(BIN)/python -m pytest tests/fuzz
+
 kafka: $(READY)  ## A real Apache Kafka in the foreground, on a free port
 	$(BIN)/plumbline kafka
 
 lock: $(READY)  ## Write both locks again; UPGRADE=1 takes newer versions
 	$(LOCK) --extra dev --extra bench --extra avro pyproject.toml --output-file requirements/all.txt
+	$(LOCK) requirements/fuzz.in --output-file requirements/fuzz.txt
 	$(LOCK) requirements/service.in --constraints requirements/all.txt --output-file requirements/service.txt
 
 image:  ## The service's container image, by docker or podman

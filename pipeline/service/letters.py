@@ -20,6 +20,7 @@ LETTER_BYTES: Final = 900_000  # of key, value and headers: below a broker's usu
 PREFIX: Final = "plumbline-"  # of the headers that are ours
 REPUBLISHED: Final = f"{PREFIX}republished"  # on a record that was a letter: which record and which letter
 FIRST, ALWAYS, SOMETIMES = "reason", ("reason", "detail", "topic", "partition", "offset"), "truncated"
+NUMBERS, WHOLE = ("partition", "offset"), re.compile(r"[0-9]{1,19}")  # Python refuses to read a number of any length
 OURS: Final = {f"{PREFIX}{name}": name for name in (*ALWAYS, SOMETIMES)}
 
 Header = tuple[str, bytes]
@@ -117,7 +118,7 @@ def letter_of(record: Record) -> Letter | None:
         if name not in OURS or OURS[name] in said:
             return None
         said[OURS[name]] = text(value)
-    if not all(name in said for name in ALWAYS) or not (said["partition"].isdecimal() and said["offset"].isdecimal()):
+    if not all(name in said and (name not in NUMBERS or WHOLE.fullmatch(said[name])) for name in ALWAYS):
         return None
     return Letter(
         place=Place(record.topic, record.partition, record.offset),
@@ -137,7 +138,9 @@ def sent_back(records: Iterable[Record]) -> set[Identity]:
     found = set()
     for record in records:
         for name, value in record.headers:
-            if name == REPUBLISHED and (place := re.match(r"(.+)\[(\d+)\]@(\d+) by letter ", text(value))):
+            if name == REPUBLISHED and (
+                place := re.match(r"(.+)\[([0-9]{1,19})\]@([0-9]{1,19}) by letter ", text(value))
+            ):
                 source = Place(place[1], int(place[2]), int(place[3]))
                 found.add((source, _digest(record.key, record.value)))
     return found

@@ -46,7 +46,7 @@ def joined(by=None, value="value", channels=None):
         (lambda: SeriesMapping(field="a..b"), "field is 'a..b'"),
         (lambda: TimeMapping(unit="minutes"), "time unit is 'minutes': one of iso8601, s, ms"),
         (lambda: TimeMapping(timezone="Nowhere"), "timezone is 'Nowhere'"),
-        (lambda: InputMapping(format="avro"), "format is 'avro'"),
+        (lambda: InputMapping(format="xml"), "format is 'xml'"),
         (lambda: InputMapping(shape="tall"), "shape is 'tall'"),
         (lambda: InputMapping(max_bytes=0), "max_bytes is 0"),
         (lambda: InputMapping(channels={"a": "x", "b": "x"}), "fields 'x' and 'x' collide"),
