@@ -49,7 +49,7 @@ def list_letters(
     config
         The configuration.
     reason
-        Only these: syntax, encoding, field, type, time, not_finite, oversize.
+        Only these: syntax, encoding, field, type, time, not_finite, oversize, schema.
     topic
         Only those of records that came from this topic.
     since
@@ -109,7 +109,7 @@ def publish_letters(
     config
         The configuration.
     reason
-        Only these: syntax, encoding, field, type, time, not_finite, oversize.
+        Only these: syntax, encoding, field, type, time, not_finite, oversize, schema.
     topic
         Only those of records that came from this topic.
     since

@@ -111,6 +111,8 @@ def _encoding(settings: DetectorSettings, tables: Tables) -> tuple[str, RecordEn
             f"{tables.files[0].path}: its timestamps are a clock of {tables.clock}, {where}.time has unit "
             f"{settings.input.time.unit}: mend the unit, or detectors.{settings.name}.files.unit"
         )
+    if settings.input.format == "avro":
+        raise SettingsError(f"{where}.format is avro, which publish does not write: its schema belongs to the sender")
     try:
         return settings.topic, encoder_of(settings.input, tables.channels)
     except ValueError as error:

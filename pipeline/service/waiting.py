@@ -44,6 +44,7 @@ class Waiting:
     def read(self, partitions: Iterable[Partition]) -> None:
         """Records of these could be read."""
         for partition in partitions:
+            self._until.pop(partition, None)  # where it was resumed meanwhile, for another reason
             if self._pauses.pop(partition, None) is not None:
                 facts = {"partition": f"{partition.topic}[{partition.number}]"}
                 log.info("records are read again", extra={"facts": facts})

@@ -144,6 +144,18 @@ def test_an_option_that_cannot_be_meant_is_refused(tmp_path, arguments, message,
     assert message in capsys.readouterr().err
 
 
+def test_avro_is_read_and_not_written(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("timestamp,temp\n2026-03-01T00:00:00Z,1\n")
+    (tmp_path / "a.yaml").write_text(
+        "kafka: {}\nschema_registry: {url: http://localhost:1}\n"
+        "detectors: {pumps: {input: {topic: t, format: avro, time: {unit: ms}}}}\n"
+    )
+    code = main(["publish", str(tmp_path / "a.yaml"), "--data", str(tmp_path / "a.csv")])
+
+    assert code == 2
+    assert "detectors.pumps.input.format is avro, which publish does not write" in capsys.readouterr().err
+
+
 def test_timestamps_of_another_clock_are_refused(tmp_path, capsys):
     (tmp_path / "plumbline.yaml").write_text("{kafka: {}, detectors: {pumps: {input: {topic: readings}}}}")
     (tmp_path / "counted.csv").write_text("timestamp,temp\n0,1.0\n1,2.0\n")
