@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field
 
+from pipeline.settings.kafka_section import Placed, placed
 from pipeline.settings.problems import found
 from pipeline.settings.section import Address, Name, Section
-from pipeline.settings.settings import AlertmanagerSettings, NotifySettings, Secret, WebhookSettings
+from pipeline.settings.settings import AlertmanagerSettings, NotifySettings, Scalar, Secret, WebhookSettings
 
 
 def _url(text: str) -> str:
@@ -20,20 +21,7 @@ def _url(text: str) -> str:
     return text
 
 
-def _secret(value: object) -> Secret:
-    if isinstance(value, str) and value.strip():
-        return Secret(text=value)
-    if isinstance(value, dict) and len(value) == 1:
-        ((source, name),) = value.items()
-        if source == "env" and isinstance(name, str):
-            return Secret(env=name)
-        if source == "file" and isinstance(name, str):
-            return Secret(file=Path(name))
-    raise ValueError(f"{{env: NAME}} or {{file: PATH}} is needed, found {found(value)}")
-
-
 Url = Annotated[Name, AfterValidator(_url)]
-Hidden = Annotated[Secret, PlainValidator(_secret, json_schema_input_type=str | dict[Literal["env", "file"], str])]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -53,7 +41,7 @@ class WebhookSection(Section):
     """A request for each event, its body the alert; tried again until it is taken."""
 
     url: Url
-    secret: Hidden | None = Field(
+    secret: Placed | None = Field(
         default=None, description="signs each request as Standard Webhooks has it: {env: NAME} or {file: PATH}"
     )
     timeout_seconds: Seconds = Field(default=WebhookSettings("").timeout_seconds, description="of one request")
@@ -93,5 +81,7 @@ def _placed(path: str | None, folder: Path) -> Path | None:
     return None if path is None else folder / path
 
 
-def _hidden(secret: Secret | None, folder: Path) -> Secret | None:
-    return secret if secret is None or secret.file is None else Secret(file=folder / secret.file)
+def _hidden(secret: Scalar | Secret | None, folder: Path) -> Secret | None:
+    hidden = None if secret is None else placed("password", secret, folder)
+    assert hidden is None or isinstance(hidden, Secret)  # which `placed` makes of every password
+    return hidden
