@@ -24,6 +24,7 @@ from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.state_folder import read_state, state_files
 from pipeline.detector.detector import Detector
 from pipeline.exceptions import BrokerError, DataError, PlumblineError, RegistryError, SettingsError, StateError
+from pipeline.formats import alerts
 from pipeline.formats.mapping import InputMapping
 from pipeline.monitor.monitor import Monitor
 from pipeline.settings import DetectorSettings, Settings
@@ -122,7 +123,22 @@ def _detector(settings: DetectorSettings, config: Path, saved: Sequence[Saved]) 
     yield Finding(name, "bundle", f"{shown(settings.bundle)}: {_in_words(detector)}")
     channels, topic = _fit(settings, detector)
     yield from (channels, _promise(settings, detector), topic)
+    yield from _mutes(settings, detector)
     yield from _state(settings, detector, saved)
+
+
+def _mutes(settings: DetectorSettings, detector: Detector) -> Iterator[Finding]:
+    """Which series are not told of, from when to when and why."""
+    for mute in settings.policy.mutes:
+        if mute.clock != detector.clock and (mute.begin, mute.end) != (None, None):
+            words = (
+                f"{mute.series}: times of a mute are a clock of {mute.clock}, the bundle's clock is {detector.clock}"
+            )
+            yield Finding(settings.name, "mute", words, 2)
+            continue
+        ends = [None if at is None else alerts.when(at, detector.clock) for at in (mute.begin, mute.end)]
+        span = f"from {ends[0] or 'ever'} to {ends[1] or 'for good'}"
+        yield Finding(settings.name, "mute", f"{mute.series}, {span}: {mute.reason}")
 
 
 def _in_words(detector: Detector) -> str:

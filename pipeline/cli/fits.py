@@ -17,12 +17,16 @@ class Misfit(NamedTuple):
 
 
 def misfits(settings: DetectorSettings, detector: Detector) -> Iterator[Misfit]:
-    """What of the channels and of the input does not fit the bundle; nothing where all does."""
+    """What of channels, mutes and input does not fit the bundle; nothing where all does."""
     lacking = [name for name in detector.names if name not in settings.channels]
     besides = [name for name in settings.channels if name not in detector.names]
     if settings.channels and (lacking or besides):
         words = f"lacking {', '.join(lacking) or 'none'}, besides {', '.join(besides) or 'none'}"
         yield Misfit("channels", f"other than the bundle's: {words}; mend the list or fit the detector again")
+    for mute in settings.policy.mutes:
+        if (mute.begin, mute.end) != (None, None) and mute.clock != detector.clock:
+            words = f"times of {mute.series} are a clock of {mute.clock}, the bundle's clock is {detector.clock}"
+            yield Misfit("mute", words)
     mapping = settings.input
     if mapping is None:
         return

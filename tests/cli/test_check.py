@@ -73,6 +73,22 @@ def test_lines_are_told_with_the_precision_of_their_times(bundle, checked):
     )
 
 
+def test_mutes_are_told_with_their_times_and_reasons(bundle, checked):
+    mutes = "{series: a-*, from: '2026-03-01T06:00:00+01:00', to: '2026-03-02T06:00:00Z', reason: bearings}"
+    code, said = checked(f"detectors: {{pumps: {{bundle: {bundle}, mute: [{mutes}, {{series: b, reason: gone}}]}}}}")
+
+    assert code == 0
+    assert "pumps mute a-*, from 2026-03-01 05:00 to 2026-03-02 06:00: bearings" in said
+    assert "pumps mute b, from ever to for good: gone" in said
+
+
+def test_a_mute_of_another_clock_is_a_problem(bundle, checked):
+    code, said = checked(f"detectors: {{pumps: {{bundle: {bundle}, mute: [{{series: b, to: 5, reason: gone}}]}}}}")
+
+    assert code == 2
+    assert "pumps mute PROBLEM times of b are a clock of index, the bundle's clock is time" in said
+
+
 AVRO = "input: {topic: r, format: avro, series: {key: true}, time: {unit: ms}}"
 
 
