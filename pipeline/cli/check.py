@@ -129,13 +129,9 @@ def _detector(settings: DetectorSettings, config: Path, saved: Sequence[Saved]) 
 
 def _mutes(settings: DetectorSettings, detector: Detector) -> Iterator[Finding]:
     """Which series are not told of, from when to when and why."""
-    for mute in settings.policy.mutes:
-        if mute.clock != detector.clock and (mute.begin, mute.end) != (None, None):
-            words = (
-                f"{mute.series}: times of a mute are a clock of {mute.clock}, the bundle's clock is {detector.clock}"
-            )
-            yield Finding(settings.name, "mute", words, 2)
-            continue
+    wrong = [misfit.words for misfit in misfits(settings, detector) if misfit.aspect == "mute"]
+    yield from (Finding(settings.name, "mute", words, 2) for words in wrong)
+    for mute in settings.policy.mutes if not wrong else ():
         ends = [None if at is None else alerts.when(at, detector.clock) for at in (mute.begin, mute.end)]
         span = f"from {ends[0] or 'ever'} to {ends[1] or 'for good'}"
         yield Finding(settings.name, "mute", f"{mute.series}, {span}: {mute.reason}")
