@@ -18,6 +18,7 @@ from pipeline.connectors.http import serve_http
 from pipeline.connectors.http_post import HttpPost
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import PartitionReader
+from pipeline.connectors.kafka_rights import Uses, require_rights
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.lines_file import append
 from pipeline.exceptions import SettingsError
@@ -93,7 +94,11 @@ def _channels(settings: Settings) -> Iterator[tuple[str, Channel]]:
 
 
 def _connecting(cluster: Cluster, group: str, topic: str, stopping: Callable[[], bool]) -> Callable[[], KafkaSource]:
-    return lambda: KafkaSource(cluster, group, [topic], stopping=stopping)
+    def connect() -> KafkaSource:
+        require_rights(cluster, Uses((topic,), group=group))
+        return KafkaSource(cluster, group, [topic], stopping=stopping)
+
+    return connect
 
 
 def _before(cluster: Cluster) -> Callable[[Partition, int], Iterable[Record]]:

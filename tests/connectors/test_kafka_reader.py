@@ -136,3 +136,15 @@ def test_a_part_begins_where_the_log_begins_after_records_were_deleted(kafka, cl
 def test_a_partition_that_is_not_there_is_named(cluster, topic):
     with pytest.raises(BrokerError, match=f"{topic} at .* has no partition 2: it has 2, counted from 0"):
         PartitionReader(cluster, topic, 2, below=10)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_records_are_read_however_they_are_compressed(cluster, kafka, fresh_name, codec):
+    create_topic(cluster, fresh_name, config={"compression.type": codec})  # by the broker, whatever a producer does
+    producer = KafkaProducer(bootstrap_servers=kafka)
+    for number in range(200):
+        producer.send(fresh_name, f"{number:0100}".encode())
+    producer.flush(10)
+    producer.close(5)
+
+    assert read(cluster, fresh_name)[0] == list(range(200))

@@ -121,3 +121,21 @@ def test_records_that_retention_deleted_are_told_and_the_rest_is_scored(broker, 
 
     assert live.stop()[0] == 0
     assert "with=beyond_retention" in live.log()
+
+
+def test_a_topic_that_was_made_anew_is_told_and_read_from_its_beginning(broker, live, later, delivery):  # noqa: F811
+    live.publish(later[:300])
+    live.start()
+    live.wait_for("saved=2")
+    live.stop()
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    admin.delete_topics([f"{live.name}-readings"])
+    admin.close()
+    while not broker.create_topic(f"{live.name}-readings", partitions=2):
+        pass  # the old one is still there
+    live.publish(later[300:])
+    live.start()
+    live.read_until("scores", lambda rows: all_there(rows, len(later)), 90)
+
+    assert live.stop()[0] == 0
+    assert live.log().count("with=beyond_retention") == 2
