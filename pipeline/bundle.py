@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from safetensors import SafetensorError
 
 from pipeline.detector.calendar import CALENDAR_INPUTS
 from pipeline.detector.calibration import Calibration
-from pipeline.detector.detector import Channel, Detector, LookingBack
+from pipeline.detector.detector import Channel, Detector, Extended, LookingBack
 from pipeline.detector.engine import engine_of
 from pipeline.detector.fit_settings import FitSettings
 from pipeline.detector.past import Past
@@ -107,6 +108,7 @@ def _files(detector: Detector) -> dict[str, bytes]:
         "format": FORMAT,
         "digest": detector.digest,
         **detector.described(),
+        "extends": [asdict(each) for each in detector.extends],
         "figures": dict(detector.figures),
         "files": {n: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()},
     }
@@ -190,6 +192,7 @@ def _detector(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, by
         slots={str(name): slot.tobytes() for name, slot in zip(slots["series"], slots["slots"], strict=True)},
         looking_back=_looking_back(_arrays(contents[VIEWS]), manifest["past"], scored),
         figures=manifest["figures"],
+        extends=tuple(Extended(**each) for each in manifest.get("extends", ())),
         calibrations=tuple(_calibration(arrays, n, numbers) for n, numbers in enumerate(manifest["calibrations"])),
     )
     _check(detector)
@@ -257,6 +260,7 @@ def _check(detector: Detector) -> None:
         raise ValueError("it has no scored channel, no calibration or no slot")
     if len(detector.longest_runs) not in (0, channels) or min(detector.longest_runs, default=0) < 0:
         raise ValueError(f"{len(detector.longest_runs)} longest runs for {channels} channels, or one below 0")
+    _check_extends(detector)
     for number, calibration in enumerate(detector.calibrations):
         expected = {
             "channel_scale": (channels,),
@@ -276,3 +280,11 @@ def _check(detector: Detector) -> None:
     for name, array in detector.arrays():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ValueError(f"{name} holds something that is not a finite number")
+
+
+def _check_extends(detector: Detector) -> None:
+    """ValueError where it is not what one of the detectors became that it says it extends."""
+    for each in detector.extends:
+        fits = 0 < each.calibrations <= len(detector.calibrations) and 0 < each.series <= len(detector.slots)
+        if not fits or detector.before(each).digest != each.digest:
+            raise ValueError(f"it does not extend detector {each.digest[:12]}, as it says")

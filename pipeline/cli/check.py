@@ -97,8 +97,8 @@ def _state(settings: DetectorSettings, detector: Detector, saved: Sequence[Saved
     """What a start or a reload will make of the state that is saved of a detector; nothing where there is none."""
     mine = [one for one in saved if (one.detector, one.topic) == (settings.name, settings.topic)]
     for words, some in (
-        ("kept", [one for one in mine if one.digest == detector.digest]),
-        ("of another bundle, and warmed up anew", [one for one in mine if one.digest != detector.digest]),
+        ("kept", [one for one in mine if one.digest in detector.kin]),
+        ("of another bundle, and warmed up anew", [one for one in mine if one.digest not in detector.kin]),
     ):
         if some:
             series = sum(one.series for one in some)

@@ -35,19 +35,25 @@ def fitted(tables: Tables, settings: FitSettings, resume_file: Path | None = Non
     With a `resume_file` an interrupted training goes on from it when it is asked for again; it is removed at the end.
     """
     check_size(len(tables.channels), settings)
+    histories = histories_in(tables)
+    training = digest_of(histories, tables.channels, settings)
+    resume = None if resume_file is None else _read(resume_file, training)
+    detector = watched(histories, tables.channels, tables.clock, settings, resume, keeper(resume_file, training))
+    if resume_file is not None:
+        resume_file.unlink(missing_ok=True)
+    _say_left_out(detector)
+    return detector
+
+
+def histories_in(tables: Tables) -> list[History]:
+    """All rows of the tables by series; what was found and what was left out goes to standard error."""
     found = read_histories(tables)
     histories = [History(each.name, each.at, each.values, each.missing) for each in found.series]
     if tables.mapping.label is not None:
         labels = [np.zeros(0) if each.labels is None else each.labels for each in found.series]
         histories = [labelled(history, mine) for history, mine in zip(histories, labels, strict=True)]
     _say_found(found)
-    training = digest_of(histories, found.channels, settings)
-    resume = None if resume_file is None else _read(resume_file, training)
-    detector = watched(histories, found.channels, found.clock, settings, resume, keeper(resume_file, training))
-    if resume_file is not None:
-        resume_file.unlink(missing_ok=True)
-    _say_left_out(detector)
-    return detector
+    return histories
 
 
 def watched(
@@ -109,9 +115,9 @@ def _say_left_out(detector: Detector) -> None:
     if "trim" in figures:
         _say_trimmed(figures["trim"], detector.clock)
     if figures["short_series"]:
-        note(f"too short to be calibrated, and only lent to the network: {_first_of(figures['short_series'])}")
+        note(f"too short to be calibrated, and only lent to the network: {first_of(figures['short_series'])}")
     if figures["unused_series"]:
-        note(f"not learnt from, with fewer than two readings in order: {_first_of(figures['unused_series'])}")
+        note(f"not learnt from, with fewer than two readings in order: {first_of(figures['unused_series'])}")
     for doubt in figures["doubts"]:
         note(f"doubtful history: {doubt['words']}")
 
@@ -129,7 +135,7 @@ def _say_trimmed(trim: Mapping[str, Any], clock: Clock) -> None:
         note(f"  {counted(trim['odd_spans_left_in'], 'odd span')} did not fit into that share and stayed")
 
 
-def _first_of(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
     """Names for a message: all of a few, the first of many."""
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(names[:12]) + more

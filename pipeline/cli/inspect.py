@@ -69,6 +69,7 @@ def bundle_facts(path: Path) -> dict[str, Any]:
         "never_seen": _left(2 * detector.settings.warm_up, detector.step, detector),
         "slot_bytes": len(next(iter(detector.slots.values()))),
         "bundle_bytes": sum(file.stat().st_size for file in path.iterdir()),
+        "extends": [each.digest for each in detector.extends],
         "figures": dict(detector.figures),
     }
 
@@ -139,7 +140,7 @@ def _text(facts: dict[str, Any]) -> str:
         "channels": [name if role == "sensor" else f"{name} ({role})" for name, role in facts["channels"].items()],
         "calibration": f"{pooled:,} errors pooled, {len(own)} series with their own",
         "never_seen": f"a series never seen is scored after {_left_in_words(facts['never_seen'])}",
-        "figures": "",
+        "extends": ", ".join(digest[:12] for digest in facts["extends"]) or "no other",
     }
     rows = [(key, _shown(value)) for key, value in shown.items() if key != "figures"]
     return table([*rows, *((f"figures.{key}", _shown(value)) for key, value in facts["figures"].items())])

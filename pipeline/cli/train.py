@@ -25,6 +25,7 @@ def train(
     seed: int | None = None,
     label: str | None = None,
     trim: float | None = None,
+    extend: Path | None = None,
 ) -> None:
     """Learn from a history what normal looks like: a bundle.
 
@@ -55,10 +56,27 @@ def train(
     trim
         Drop the oddest spans of what is learnt from, at most this share of it, and learn anew; for a history with
         faults that nobody labelled.
+    extend
+        A bundle that gets the series of the history which it does not have: each its own calibration, under the network
+        as it is. What belongs to the others stays as it was, and a service keeps their state. --out may be the same.
     """
     settings = detector_settings(config, detector)
     if out.exists() and not (out / MANIFEST).is_file():
         raise SettingsError(f"{out} exists and is no bundle: it has no {MANIFEST}; choose another folder for --out")
+    if extend is not None:
+        given = {"--device": device, "--seed": seed, "--trim": trim}
+        for option in (name for name, value in given.items() if value is not None):
+            raise SettingsError(f"{option} is of a training, and --extend leaves the network as it is: leave it out")
+        from pipeline.cli.extending import extended  # here, for it brings torch
+
+        longer = extended(extend, data, settings, channels, ignore, label, configured=config is not None)
+        save(longer, out)
+        extension = longer.figures["extensions"][-1]
+        say(
+            f"{out}: {counted(len(extension['series']), 'series')} more, {extension['own_calibrations']} with a "
+            f"calibration of their own; {counted(len(longer.series), 'series')} in all, detector {longer.digest[:12]}"
+        )
+        return
     tables = open_files(data, settings, channels, ignore, label)
     try:
         fit = replace(

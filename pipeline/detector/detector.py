@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,12 +64,22 @@ class LookingBack:
         yield "views.components.common", self.components.common
 
 
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """A detector to which series were added: the first of its calibrations and series are its heir's as well."""
+
+    digest: str
+    calibrations: int
+    series: int
+
+
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is worked out once and kept
 class Detector:
     """The network, the calibrations, and where each fitted series stood at the end of its history.
 
     `calibrations[0]` is pooled over the series; a series with enough history of its own names another in its slot.
-    `slots` are snapshots as `monitor.snapshot` writes them, and `figures` are told to people: neither is in the digest.
+    `slots` are snapshots as `monitor.snapshot` writes them, `figures` are told to people, and `extends` are the
+    detectors that this one was before series were added, oldest first: none of them is in the digest.
     """
 
     channels: tuple[Channel, ...]
@@ -84,6 +94,7 @@ class Detector:
     longest_runs: tuple[int, ...] = ()  # of each channel of a series never seen; 0, and all where empty: not known
     slots: Mapping[str, bytes] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
+    extends: tuple[Extended, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -189,6 +200,25 @@ class Detector:
             sha.update(f"{name} {array.dtype.str} {array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()
+
+    @cached_property
+    def kin(self) -> frozenset[str]:
+        """The digests of the detectors whose slots are at home here: its own, and those that it extends."""
+        return frozenset((self.digest, *(each.digest for each in self.extends)))
+
+    @property
+    def named_by(self) -> str:
+        """The digest that incidents are named by: the oldest, so that one keeps its name when series are added."""
+        return self.extends[0].digest if self.extends else self.digest
+
+    @cached_property
+    def added(self) -> Mapping[str, frozenset[str]]:
+        """By the digest of each detector that it extends: the series that were added since."""
+        return {each.digest: frozenset(self.series[each.series :]) for each in self.extends}
+
+    def before(self, extended: Extended) -> Detector:
+        """The detector that it was, of which the slots are left out."""
+        return replace(self, calibrations=self.calibrations[: extended.calibrations], slots={}, extends=())
 
     def described(self) -> dict[str, Any]:
         """All of it that is not an array, ready for JSON."""

@@ -51,7 +51,7 @@ class Groups:
     """The groups of one monitor. Its state is a `Membership` of each member, and goes with the slot of its series."""
 
     def __init__(self, detector: Detector, grouping: Grouping, labelling: Labelling) -> None:
-        self._digest = detector.digest
+        self._digest = detector.named_by
         self._by = grouping.by
         self._within = grouping.within * detector.step
         self._labelling = labelling

@@ -170,7 +170,7 @@ class Incidents:
         series, start = readings.names[readings.series[row]], int(columns.start[slot])
         peak, span = float(columns.peak[slot]), int(columns.span[slot])
         return Alert(
-            id=incident_id(detector.digest, series, start),
+            id=incident_id(detector.named_by, series, start),
             event=event,
             at=int(readings.at[row]),
             detector=self._name,

@@ -29,6 +29,7 @@ from pipeline.monitor.scorer import Scorer
 from pipeline.monitor.silence import Silence
 from pipeline.monitor.slots import Slots, nothing
 from pipeline.monitor.smoothing import span_of
+from pipeline.monitor.snapshot import digest_of
 from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracker
@@ -275,8 +276,13 @@ class Monitor:
         return self._slots.take(names, self.detector.digest, membership, waiting, self._mutes.pack)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
-        """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged."""
-        put = self._slots.put(slots, self.detector.digest)
+        """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged.
+
+        A slot from before its series was added to the detector is passed over: the series begins as the bundle left it.
+        """
+        added = self.detector.added
+        slots = {name: slot for name, slot in slots.items() if name not in added.get(digest_of(slot) or "", ())}
+        put = self._slots.put(slots, self.detector)
         if self._groups is not None:
             self._groups.restore({name: slot.membership for name, slot in put.items()})
         if self._assembly is not None:
@@ -324,7 +330,7 @@ class Monitor:
             slot = self._slots.begin(series, detector.step, detector.regular, detector.period)
             self._slots.runs.longest[slot] = detector.longest_of_scored
             return slot
-        self._slots.put({series: detector.slots[series]}, detector.digest)
+        self._slots.put({series: detector.slots[series]}, detector)
         slot = self._table[series]
         if self._fresh:
             self._slots.chill(slot)

@@ -41,7 +41,7 @@ class QuietEvents:
         if event == "raised":
             self.raised[kind] += 1
         return Alert(
-            id=quiet_id(self._detector.digest, kind, series, start),
+            id=quiet_id(self._detector.named_by, kind, series, start),
             event=event,
             at=at,
             detector=self._name,

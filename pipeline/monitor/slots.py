@@ -87,13 +87,13 @@ class Slots:
             for name, columns in zip(series, packed, strict=True)
         }
 
-    def put(self, taken: Mapping[str, bytes], digest: str) -> dict[str, snapshot.Slot]:
+    def put(self, taken: Mapping[str, bytes], detector: Detector) -> dict[str, snapshot.Slot]:
         """Put back what `take` took out, all or nothing, and hand out all that was taken of these series.
 
         StateError where one belongs elsewhere or is damaged.
         """
         size = self.table.row_bytes
-        slots = {name: snapshot.decode(slot, digest, size) for name, slot in taken.items()}
+        slots = {name: snapshot.decode(slot, detector.digest, size, detector.kin) for name, slot in taken.items()}
         for name in slots:
             if name not in self.table:
                 self.table.add(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -36,10 +37,18 @@ def encode(slot: Slot, digest: str) -> bytes:
     return HEADER.pack(MAGIC, VERSION, bytes.fromhex(digest), zlib.crc32(packed)) + packed
 
 
-def decode(snapshot: bytes, digest: str, size: int) -> Slot:
+def digest_of(snapshot: bytes) -> str | None:
+    """The digest of the detector that a slot says it belongs to; None where it is too short to say so."""
+    if len(snapshot) < HEADER.size:
+        return None
+    found: bytes = HEADER.unpack_from(snapshot)[2]
+    return found.hex()
+
+
+def decode(snapshot: bytes, digest: str, size: int, kin: Collection[str] = ()) -> Slot:
     """The slot that `encode` was given, with `size` bytes of columns.
 
-    StateError where these are no bytes of a slot of this detector and of the version that is known.
+    StateError where these are no bytes of a slot of this detector, or of its `kin`, and of the version that is known.
     """
     if len(snapshot) < HEADER.size:
         raise StateError(f"a slot of {len(snapshot)} bytes is truncated: its header alone has {HEADER.size}")
@@ -49,7 +58,7 @@ def decode(snapshot: bytes, digest: str, size: int) -> Slot:
         raise StateError(f"these bytes are no slot: they begin with {magic!r}, not {MAGIC!r}")
     if version != VERSION:
         raise StateError(f"this slot has layout {version}, this program reads {VERSION}: let the series warm up again")
-    if found.hex() != digest:
+    if found.hex() not in (digest, *kin):
         raise StateError(
             f"this slot belongs to detector {found.hex()[:12]}, not to {digest[:12]}: let the series warm up again"
         )

@@ -8,7 +8,7 @@ offset C says that it is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -65,7 +65,7 @@ def resumption(
     saved: SavedState | None,
     committed: int | None,
     bounds: Bounds,
-    digest: str,
+    digests: Collection[str],
     rules: ResumeRules,
     *,
     log: TopicLog | None = None,
@@ -73,6 +73,7 @@ def resumption(
 ) -> Resumption:
     """Where a partition goes on, given its saved state, the group's offset and what the log holds.
 
+    `digests` are those of the detectors whose state fits.
     With a state that fits: at its offset, in silence up to the committed one. Without: a number of records before
     the committed offset, in silence. Where nothing is known, or the log is another one: at its beginning, or at its
     end and a number of records before it in silence.
@@ -92,15 +93,15 @@ def resumption(
     done = max((offset for offset in offsets if offset is not None and offset <= end), default=None)
     if done is None:
         first_start = saved is None and not corrupt
-        return rules.beginning(bounds, "first_start" if first_start else _why(saved, digest, corrupt))
+        return rules.beginning(bounds, "first_start" if first_start else _why(saved, digests, corrupt))
     if done < first:
         gone = Resumption(first, first, "beyond_retention", lost=first - done)
         return _after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
-    if saved is not None and first <= saved.offset <= end and saved.digest == digest:
+    if saved is not None and first <= saved.offset <= end and saved.digest in digests:
         return Resumption(saved.offset, done, "state")
     if done == 0 and saved is None and not corrupt:  # the group has the partition and has read nothing of it
         return Resumption(0, 0, "first_start")
-    return Resumption(max(first, done - rules.replay), done, _why(saved, digest, corrupt))
+    return Resumption(max(first, done - rules.replay), done, _why(saved, digests, corrupt))
 
 
 def repartitioned(before: TopicLog, now: TopicLog) -> LogChangedError:
@@ -122,11 +123,11 @@ def _after_loss(what: str, begin: Resumption, end: int, rules: ResumeRules) -> R
     return begin if rules.on_loss == "rewarm" else Resumption(end, end, begin.reason, begin.lost)
 
 
-def _why(saved: SavedState | None, digest: str, corrupt: bool) -> Restored:
+def _why(saved: SavedState | None, digests: Collection[str], corrupt: bool) -> Restored:
     """Why a state was not used."""
     if saved is None:
         return "corrupt" if corrupt else "state_missing"
-    return "beyond_retention" if saved.digest == digest else "other_digest"
+    return "beyond_retention" if saved.digest in digests else "other_digest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,17 +118,17 @@ class Partitions:
         """Where a partition goes on; its series stand in the monitor afterwards."""
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
-        monitor, digest = one.stream.monitor, one.stream.monitor.detector.digest
+        monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
         restoring = one.restoring  # until it is known where to go on: what is refused is not ours to commit
         saved: SavedState | None = None
         try:
             saved = restoring.state() if restoring is not None else None
-            begin = resumption(saved, committed, bounds, digest, self._rules, log=one.log)
+            begin = resumption(saved, committed, bounds, digests, self._rules, log=one.log)
             if saved is not None and begin.reason == "state":
                 monitor.restore(saved.slots)
         except StateError as error:
             log.error("state not usable", extra={"facts": {"partition": _name(partition), "reason": str(error)}})
-            begin = resumption(None, committed, bounds, digest, self._rules, log=one.log, corrupt=True)
+            begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)
         except LogChangedError as error:
             raise LogChangedError(f"{_name(partition)} {error}") from error
         return begin

@@ -61,8 +61,9 @@ class Prospect(NamedTuple):
 def preview(before: Sequence[Stream], after: Sequence[Stream]) -> Iterator[Prospect]:
     """What a change of configuration does to each detector, by the rules by which a restart finds its state.
 
-    Kept: the same name, topic and digest, whatever else changed. Rewarmed: another digest, and series that warm up in
-    the last records. Dropped: no longer served, or another topic, which is then new as well.
+    Kept: the same name and topic, and the same digest or one that the other bundle extends, whatever else changed.
+    Rewarmed: another digest, and series that warm up in the last records. Dropped: no longer served, or another topic,
+    which is then new as well.
     """
     staying = {(one.detector, one.topic): one for one in after}
     known = {(one.detector, one.topic) for one in before}
@@ -71,7 +72,7 @@ def preview(before: Sequence[Stream], after: Sequence[Stream]) -> Iterator[Prosp
         if then is None:
             yield _prospect(one, "dropped", one)
         else:
-            same = one.monitor.detector.digest == then.monitor.detector.digest
+            same = one.monitor.detector.digest in then.monitor.detector.kin
             yield _prospect(one, "kept" if same else "rewarmed", then)
     for one in after:
         if (one.detector, one.topic) not in known:

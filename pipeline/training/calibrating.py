@@ -62,12 +62,7 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     for batch in tracked_batches(detector, slots, fitted):
         batches.append(batch)
         yield len(batch.slots)
-    kept = Kept.of(batches, [batch.calibrates for batch in batches])
-    if len(kept.slots) < FEWEST_ERRORS:
-        raise DataError(
-            f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
-            f"at least {FEWEST_ERRORS} are needed: give a longer history, or one with fewer gaps"
-        )
+    kept = calibrating_in(batches)
     own = np.flatnonzero(np.bincount(kept.slots, minlength=len(fitted)) >= OWN_ERRORS)
     own = own if len(fitted) > 1 else own[:0]
     groups = [np.arange(len(kept.slots)), *kept.rows_of(own)]
@@ -91,6 +86,17 @@ def calibrated(detector: Detector, fitted: Sequence[Fitted]) -> Generator[int, N
     longest = tuple(longest_runs(fitted, slots, detector.scored).tolist())
     complete = replace(detector, calibrations=tuple(calibrations), longest_runs=longest)
     return replace(complete, slots=slots.take(slots.table.names(), complete.digest))
+
+
+def calibrating_in(batches: Sequence[Batch]) -> Kept:
+    """The readings that calibrate; DataError where they are too few to rank another."""
+    kept = Kept.of(batches, [batch.calibrates for batch in batches])
+    if len(kept.slots) < FEWEST_ERRORS:
+        raise DataError(
+            f"the calibration part, the last 20 % of the history, holds {len(kept.slots)} readings that can be scored; "
+            f"at least {FEWEST_ERRORS} are needed: give a longer history, or one with fewer gaps"
+        )
+    return kept
 
 
 def begun(detector: Detector, fitted: Sequence[Fitted]) -> Slots:

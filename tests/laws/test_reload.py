@@ -151,3 +151,34 @@ def test_other_topics_are_written_after_the_barrier_and_the_state_is_kept(live, 
     assert code == 0, live.log()
     assert len(live.read("scores")) == CUT
     assert_same(backtest, live.read("scores") + rest, live.read("alerts"))
+
+
+def test_a_bundle_with_a_series_more_keeps_all_others_as_they_are(live, backtest, later):  # noqa: F811
+    """The others in mid-incident and with the state in a changelog; the new one is scored from its first reading."""
+    live.change("{folder: state, every_seconds: 30}", f"{{changelog: {live.name}-state, every_seconds: 2}}")
+    live.change("telemetry:", "delivery: exactly_once\ntelemetry:")
+    every = frame_of(5200, seed=11, begin="2026-02-26T16:00")  # among the others, from 5 o'clock on
+    added = every[every["series"] == "pump-1"].assign(series="pump-9")
+    added[:5100].to_parquet(live.folder / "added.parquet", index=False)
+    bundle = live.folder / "bundle"  # noqa: F811
+    live.publish(later[:CUT])
+    live.start()
+    live.read("scores", CUT)
+
+    words = ["--data", live.folder / "added.parquet", "--extend", bundle, "--out", bundle]
+    assert main(["train", *map(str, words)]) == 0
+
+    live.wait_for("reloaded detectors=1")
+    live.publish(later[CUT:])
+    live.publish(added[5100:])
+    told = live.read("scores", len(later) + 100)
+    code, _ = live.stop()
+    alerts = live.read("alerts")
+    digests = [alert["digest"] for alert in alerts if alert["series"] != "pump-9"]
+
+    assert code == 0, live.log()
+    assert "fate=kept" in live.log()
+    assert "with=other_digest" not in live.log()
+    assert_same(backtest, told, alerts)
+    assert len(set(digests)) == 2, "the same incidents, told by the one and then by the other"
+    assert [row["outcome"] for row in told if row["series"] == "pump-9"] == ["scored"] * 100

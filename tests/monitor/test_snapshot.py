@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.exceptions import StateError
-from pipeline.monitor.snapshot import HEADER, MAGIC, VERSION, Slot, decode, encode
+from pipeline.monitor.snapshot import HEADER, MAGIC, VERSION, Slot, decode, digest_of, encode
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 SLOT = Slot(bytes(range(100)), b"member", b"waiting")
@@ -73,3 +73,11 @@ def test_another_layout_asks_to_warm_up_again():
 def test_a_slot_of_another_detector_names_both():
     with pytest.raises(StateError, match="this slot belongs to detector abababababab, not to cdcdcdcdcdcd"):
         decode(encode(SLOT, DIGEST), OTHER, 100)
+
+
+def test_a_slot_of_a_detector_that_is_extended_is_ours_and_says_whose_it_is():
+    slot = encode(SLOT, OTHER)
+
+    assert decode(slot, DIGEST, 100, kin={DIGEST, OTHER}) == SLOT
+    assert digest_of(slot) == OTHER
+    assert digest_of(slot[: HEADER.size - 1]) is None

@@ -6,7 +6,8 @@ from pipeline.exceptions import LogChangedError
 from pipeline.service.commit import Bounds, ResumeRules, Resumption, resumption
 from pipeline.service.ports import SavedState, TopicLog
 
-DIGEST = "d" * 64
+DIGEST, HEIR = "d" * 64, "a" * 64
+OURS = frozenset({HEIR, DIGEST})  # of a detector that extends the one of before
 LOG = Bounds(100, 500)
 RULES = ResumeRules(replay=50)
 
@@ -42,24 +43,24 @@ def state(offset, digest=DIGEST):
     ],
 )
 def test_a_partition_goes_on_where_nothing_is_lost_and_nothing_repeated(saved, committed, expected):
-    assert resumption(saved, committed, LOG, DIGEST, RULES) == expected
+    assert resumption(saved, committed, LOG, OURS, RULES) == expected
 
 
 def test_a_first_start_at_the_end_leaves_out_what_is_there():
     latest = ResumeRules("latest")
 
-    assert resumption(None, None, LOG, DIGEST, latest) == Resumption(500, 500, "first_start")
-    assert resumption(None, 300, LOG, DIGEST, latest).quiet == 300
+    assert resumption(None, None, LOG, OURS, latest) == Resumption(500, 500, "first_start")
+    assert resumption(None, 300, LOG, OURS, latest).quiet == 300
 
 
 def test_a_first_start_at_the_end_fills_back_in_silence_as_far_as_the_log_reaches():
     back = ResumeRules("latest", backfill=150)
 
-    assert resumption(None, None, LOG, DIGEST, back) == Resumption(350, 500, "first_start")
-    assert resumption(None, None, LOG, DIGEST, replace(back, backfill=1000)) == Resumption(100, 500, "first_start")
-    assert resumption(None, None, LOG, DIGEST, replace(back, start="earliest")) == Resumption(100, 100, "first_start")
-    assert resumption(None, 300, LOG, DIGEST, back).offset == 100, "what is not the first start replays"
-    assert resumption(None, 800, LOG, DIGEST, back) == Resumption(350, 500, "beyond_retention"), "made anew"
+    assert resumption(None, None, LOG, OURS, back) == Resumption(350, 500, "first_start")
+    assert resumption(None, None, LOG, OURS, replace(back, backfill=1000)) == Resumption(100, 500, "first_start")
+    assert resumption(None, None, LOG, OURS, replace(back, start="earliest")) == Resumption(100, 100, "first_start")
+    assert resumption(None, 300, LOG, OURS, back).offset == 100, "what is not the first start replays"
+    assert resumption(None, 800, LOG, OURS, back) == Resumption(350, 500, "beyond_retention"), "made anew"
 
 
 def test_a_partition_of_which_nothing_was_read_has_lost_no_state():
@@ -72,8 +73,8 @@ def test_a_partition_of_which_nothing_was_read_has_lost_no_state():
 
 
 def test_an_unreadable_state_is_called_by_its_name():
-    assert resumption(None, 300, LOG, DIGEST, RULES, corrupt=True).reason == "corrupt"
-    assert resumption(None, None, LOG, DIGEST, RULES, corrupt=True) == Resumption(100, 100, "corrupt")
+    assert resumption(None, 300, LOG, OURS, RULES, corrupt=True).reason == "corrupt"
+    assert resumption(None, None, LOG, OURS, RULES, corrupt=True) == Resumption(100, 100, "corrupt")
 
 
 HERE, MORE, ANEW = TopicLog("a", 3), TopicLog("a", 4), TopicLog("b", 3)
@@ -82,18 +83,18 @@ HERE, MORE, ANEW = TopicLog("a", 3), TopicLog("a", 4), TopicLog("b", 3)
 def test_a_state_of_a_topic_that_was_made_anew_is_refused_though_its_offsets_would_fit():
     before = replace(state(300), log=HERE)
 
-    assert resumption(before, 300, LOG, DIGEST, RULES, log=HERE).reason == "state"
-    assert resumption(before, 300, LOG, DIGEST, RULES, log=ANEW) == Resumption(100, 100, "beyond_retention")
+    assert resumption(before, 300, LOG, OURS, RULES, log=HERE).reason == "state"
+    assert resumption(before, 300, LOG, OURS, RULES, log=ANEW) == Resumption(100, 100, "beyond_retention")
 
 
 def test_a_topic_with_more_partitions_is_refused_with_the_way_out():
     before = replace(state(300), log=HERE)
 
     with pytest.raises(LogChangedError, match=r"had 3 partitions and has 4.*--rewarm"):
-        resumption(before, 300, LOG, DIGEST, RULES, log=MORE)
+        resumption(before, 300, LOG, OURS, RULES, log=MORE)
     again = replace(RULES, repartitioned=True)
-    assert resumption(before, 320, LOG, DIGEST, again, log=MORE) == Resumption(270, 320, "repartitioned")
-    assert resumption(before, None, LOG, DIGEST, again, log=MORE) == Resumption(250, 300, "repartitioned")
+    assert resumption(before, 320, LOG, OURS, again, log=MORE) == Resumption(270, 320, "repartitioned")
+    assert resumption(before, None, LOG, OURS, again, log=MORE) == Resumption(250, 300, "repartitioned")
 
 
 @pytest.mark.parametrize(
@@ -101,15 +102,15 @@ def test_a_topic_with_more_partitions_is_refused_with_the_way_out():
     [(state(50), 60, None), (None, 60, None), (None, 800, None), (replace(state(300), log=HERE), 300, ANEW)],
 )
 def test_a_loss_is_met_as_the_operator_wants_it(saved, committed, log):
-    latest = resumption(saved, committed, LOG, DIGEST, ResumeRules(on_loss="latest"), log=log)
+    latest = resumption(saved, committed, LOG, OURS, ResumeRules(on_loss="latest"), log=log)
 
     assert (latest.offset, latest.quiet, latest.reason) == (500, 500, "beyond_retention")
     with pytest.raises(LogChangedError, match="on_offset_loss is fail"):
-        resumption(saved, committed, LOG, DIGEST, ResumeRules(on_loss="fail"), log=log)
+        resumption(saved, committed, LOG, OURS, ResumeRules(on_loss="fail"), log=log)
 
 
 def test_an_empty_topic_begins_at_its_first_offset():
-    assert resumption(None, None, Bounds(0, 0), DIGEST, RULES) == Resumption(0, 0, "first_start")
+    assert resumption(None, None, Bounds(0, 0), OURS, RULES) == Resumption(0, 0, "first_start")
 
 
 def test_a_negative_replay_is_refused():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from pipeline.detector.detector import Extended
 from pipeline.exceptions import BundleError
 from pipeline.formats.json import JsonDecoder
 from pipeline.monitor.monitor import Monitor
@@ -295,3 +297,10 @@ def test_the_preview_tells_each_fate_and_what_hangs_on_it(detector, other):
         "open_incidents": 1,
     }
     assert told[1].digest == other.digest
+
+
+def test_a_bundle_that_extends_the_one_of_before_keeps_what_is_remembered(detector):
+    heir = replace(detector, calibrations=detector.calibrations * 2, extends=(Extended(detector.digest, 1, 0),))
+
+    assert [one.fate for one in preview([stream_of(detector)], [stream_of(heir)])] == ["kept"]
+    assert [one.fate for one in preview([stream_of(heir)], [stream_of(detector)])] == ["rewarmed"]

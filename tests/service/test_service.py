@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.detector.detector import Extended
 from pipeline.exceptions import LogChangedError
 from pipeline.formats import times
 from pipeline.monitor.monitor import Monitor
@@ -239,6 +240,28 @@ def test_where_it_began_at_the_end_is_committed_before_anything_comes(world, det
 
     assert known == ends
     assert [score["outcome"] for score in scores_in(world)] == ["scored"] * 10
+
+
+def test_a_detector_that_extends_the_one_of_before_goes_on_with_its_state(world, detector):
+    """In mid-incident: what is told of it bears the same id, and nothing warms up."""
+    was = Extended(detector.digest, 1, 0)
+    heir = replace(detector, calibrations=detector.calibrations * 2, extends=(was,))
+    later = [world.logs[partition].pop() for partition in (ONE, TWO) for _ in range(55)][::-1]
+    Bench(world, detector).run()
+    told = len(world.stored)
+    for entry in later:
+        world.publish("readings", entry.partition, entry.key, entry.value)
+    bench = Bench(world, heir)
+    bench.run()
+    continued = [json.loads(message.value) for message in world.stored[told:] if message.topic == "alerts"]
+    found, expected = put_out(world), put_out_of(world, detector)
+    for document in itertools.chain(*found.values(), *expected.values()):
+        document.pop("digest", None)
+
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "state"}) == 2
+    assert_nothing_lost_and_repeats_agree(found, expected)
+    assert {alert["digest"] for alert in continued} == {heir.digest} != {detector.digest}
+    assert continued[0]["event"] != "raised"
 
 
 def test_a_revoked_partition_puts_out_nothing_afterwards(world, detector):
