@@ -256,6 +256,21 @@ def inputs() -> list[Any]:
             "short",
             (f"sum by (instance, topic) (plumbline_assigned_partitions{{{ALL}}})", "{{instance}} {{topic}}"),
         ),
+        stacked(
+            "Ignored records by reason",
+            "Records that are about something else, by what they are. Healthy: whatever your topics hold besides; "
+            "where all is `unselected`, the input's `only` is wrong.",
+            "cps",
+            (f"sum by (reason) ({rate('ignored_total')})", "{{reason}}"),
+        ).span(12),
+        curves(
+            "Waiting for the schema registry",
+            "Partitions whose records wait, and records that were set back because of it. Healthy: 0; the log line "
+            "`records wait` says what to mend.",
+            "short",
+            (f"sum(plumbline_waiting_partitions{{{ALL}}})", "partitions"),
+            (f"sum({increase('put_off_records_total', '$__rate_interval')})", "records set back"),
+        ).span(12),
     ]
 
 

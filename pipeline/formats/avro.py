@@ -16,7 +16,7 @@ import fastavro
 from pipeline.exceptions import RegistryError
 from pipeline.formats.avro_schema import Writer, writer_of
 from pipeline.formats.decoder import Record, RecordDecoder
-from pipeline.formats.documents import Document, RefusedError, put, value_at
+from pipeline.formats.documents import Document, NoReadingError, put, value_at
 from pipeline.formats.mapping import InputMapping, Path, path_of
 from pipeline.formats.schemas import Schema, Schemas
 from pipeline.records import Decoded, Reason
@@ -61,20 +61,20 @@ class AvroDecoder(RecordDecoder):
         """The record, by the schema that it was written with."""
         number = _number(value)
         if number is None:
-            raise RefusedError(
+            raise NoReadingError(
                 Reason.SYNTAX, f"it begins with {value[:HEAD]!r}: a zero byte and the number of a schema are needed"
             )
         if number in self._useless:
-            raise RefusedError(Reason.SCHEMA, self._useless[number])
+            raise NoReadingError(Reason.SCHEMA, self._useless[number])
         writer, body = self._writers[number], BytesIO(value[HEAD:])
         try:
             document = fastavro.schemaless_reader(body, writer.schema, None)
         except _NO_RECORD as error:
             what = str(error)[:80] or type(error).__name__
-            raise RefusedError(Reason.SYNTAX, f"it is no record of schema {number}: {what}") from error
+            raise NoReadingError(Reason.SYNTAX, f"it is no record of schema {number}: {what}") from error
         left = len(value) - HEAD - body.tell()
         if left or not isinstance(document, dict):
-            raise RefusedError(Reason.SYNTAX, f"it is no record of schema {number}: {left} bytes are left over")
+            raise NoReadingError(Reason.SYNTAX, f"it is no record of schema {number}: {left} bytes are left over")
         for path, scale in writer.scales:
             _settle(document, path, scale)
         return [document]
@@ -93,7 +93,7 @@ class AvroDecoder(RecordDecoder):
         values = super()._numbers(document, record)
         for position, value in enumerate(values):
             if value is not None and not math.isfinite(value):
-                raise RefusedError(Reason.NOT_FINITE, f"{self._channels[position]} is {value}")
+                raise NoReadingError(Reason.NOT_FINITE, f"{self._channels[position]} is {value}")
         return values
 
 
@@ -110,9 +110,9 @@ def _settle(document: Document, path: Path, scale: int) -> None:
     if type(found) is not bytes:
         return
     if len(found) > LONGEST_DECIMAL:
-        raise RefusedError(Reason.TYPE, f"{'.'.join(path)} is a decimal of {len(found)} bytes")
+        raise NoReadingError(Reason.TYPE, f"{'.'.join(path)} is a decimal of {len(found)} bytes")
     parts = int.from_bytes(found, "big", signed=True)
     try:
         put(document, path, parts / 10**scale)
     except OverflowError as error:
-        raise RefusedError(Reason.NOT_FINITE, f"{'.'.join(path)} is a decimal beyond any float") from error
+        raise NoReadingError(Reason.NOT_FINITE, f"{'.'.join(path)} is a decimal beyond any float") from error

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.formats import times
-from pipeline.formats.documents import Document, NotFinite, RefusedError, check_there, is_there, shown, value_at
+from pipeline.formats.documents import Document, NoReadingError, NotFinite, check_there, is_there, shown, value_at
 from pipeline.formats.mapping import InputMapping, Part, Path, path_of
 from pipeline.records import Decoded, Ignored, Readings, Reason, Rejected, Why
 
@@ -66,8 +66,8 @@ class RecordDecoder:
         self._max_bytes = mapping.max_bytes
         self._codes: dict[str, int] = {}
 
-    def parse(self, value: bytes) -> Sequence[Document | RefusedError]:
-        """What a record says, piece by piece, with those that are none; RefusedError where that is all of it."""
+    def parse(self, value: bytes) -> Sequence[Document | NoReadingError]:
+        """What a record says, piece by piece, with those that are none; NoReadingError where that is all of it."""
         raise NotImplementedError
 
     def decode(self, records: Sequence[Record]) -> Decoded:
@@ -86,7 +86,7 @@ class RecordDecoder:
                 except _IgnoredError as passed_over:
                     ignored.append(Ignored(row, passed_over.why))
                     continue
-                except RefusedError as refused:
+                except NoReadingError as refused:
                     rejected.append(Rejected(row, refused.reason, str(refused)))
                     continue
                 codes.append(self._code(name))
@@ -105,16 +105,16 @@ class RecordDecoder:
         )
         return Decoded(readings, np.array(rows, dtype=np.int64), tuple(rejected), tuple(ignored))
 
-    def _documents(self, record: Record) -> Sequence[Document | RefusedError | _IgnoredError]:
+    def _documents(self, record: Record) -> Sequence[Document | NoReadingError | _IgnoredError]:
         value = record.value
         if value is None:
             gone = _IgnoredError(Why.TOMBSTONE)
-            return [gone if self._deletes else RefusedError(Reason.SYNTAX, "the record has no value")]
+            return [gone if self._deletes else NoReadingError(Reason.SYNTAX, "the record has no value")]
         if len(value) > self._max_bytes:
-            return [RefusedError(Reason.OVERSIZE, f"{len(value)} bytes, of at most {self._max_bytes}")]
+            return [NoReadingError(Reason.OVERSIZE, f"{len(value)} bytes, of at most {self._max_bytes}")]
         try:
             return self.parse(value)
-        except RefusedError as refused:
+        except NoReadingError as refused:
             return [refused]
 
     def _check_meant(self, document: Document) -> None:
@@ -138,11 +138,11 @@ class RecordDecoder:
         if part.kind == "topic" or (part.kind == "key_or_topic" and record.key is None):
             return record.topic
         if not record.key:
-            raise RefusedError(Reason.FIELD, "the record has no key, which names the series")
+            raise NoReadingError(Reason.FIELD, "the record has no key, which names the series")
         try:
             return record.key.decode()
         except UnicodeDecodeError as error:
-            raise RefusedError(Reason.ENCODING, f"the key, which names the series, is not UTF-8: {error}") from error
+            raise NoReadingError(Reason.ENCODING, f"the key, which names the series, is not UTF-8: {error}") from error
 
     def _moment(self, document: Document) -> int:
         """Microseconds since 1970 UTC, or the sample number."""
@@ -153,14 +153,14 @@ class RecordDecoder:
             check_there(document, self._time_path)
         elif self._unit == "iso8601":
             if type(found) is not str:
-                raise RefusedError(Reason.TYPE, f"{field} is {shown(found)} instead of text")
+                raise NoReadingError(Reason.TYPE, f"{field} is {shown(found)} instead of text")
             at = times.parse(found, self._local)
         else:
             if type(found) is not int and type(found) is not float:
-                raise RefusedError(Reason.TYPE, f"{field} is {shown(found)} instead of a number")
+                raise NoReadingError(Reason.TYPE, f"{field} is {shown(found)} instead of a number")
             at = times.from_number(found, self._unit)
         if at is None:
-            raise RefusedError(Reason.TIME, f"{field} is {shown(found)}, which is no time in {self._unit}")
+            raise NoReadingError(Reason.TIME, f"{field} is {shown(found)}, which is no time in {self._unit}")
         return at
 
     def _numbers(self, document: Document, record: Record) -> list[float | None]:
@@ -179,7 +179,7 @@ class RecordDecoder:
         if not kinds <= _NUMBERS:
             self._refuse(values)
         if kinds == {type(None)} and not any(is_there(document, path) for path in self._paths):
-            raise RefusedError(Reason.FIELD, f"none of the channels is there: {', '.join(self._channels[:8])}")
+            raise NoReadingError(Reason.FIELD, f"none of the channels is there: {', '.join(self._channels[:8])}")
         if int in kinds:
             return [self._widened(value, position) for position, value in enumerate(values)]
         return values
@@ -203,7 +203,7 @@ class RecordDecoder:
         try:
             return None if value is None else float(value)
         except OverflowError as error:
-            raise RefusedError(
+            raise NoReadingError(
                 Reason.NOT_FINITE, f"{self._channels[position]} is a whole number beyond any float"
             ) from error
 
@@ -212,8 +212,8 @@ class RecordDecoder:
         position = next(position for position, value in enumerate(values) if type(value) not in _NUMBERS)
         name, value = self._channels[position], values[position]
         if type(value) is NotFinite:
-            raise RefusedError(Reason.NOT_FINITE, f"{name} is {value[:40]}")
-        raise RefusedError(Reason.TYPE, f"{name} is {shown(value)} instead of a number")
+            raise NoReadingError(Reason.NOT_FINITE, f"{name} is {value[:40]}")
+        raise NoReadingError(Reason.TYPE, f"{name} is {shown(value)} instead of a number")
 
     def _code(self, name: str) -> int:
         code = self._codes.get(name)
@@ -234,8 +234,8 @@ def _name_in(document: Document, path: Path) -> str:
         return str(found)
     check_there(document, path)
     if found is None or found == "":
-        raise RefusedError(Reason.FIELD, f"{'.'.join(path)}, which names the series, is {shown(found)}")
-    raise RefusedError(Reason.TYPE, f"{'.'.join(path)}, which names the series, is {shown(found)} instead of text")
+        raise NoReadingError(Reason.FIELD, f"{'.'.join(path)}, which names the series, is {shown(found)}")
+    raise NoReadingError(Reason.TYPE, f"{'.'.join(path)}, which names the series, is {shown(found)} instead of text")
 
 
 def _check_encodable(name: str, path: Path) -> None:
@@ -243,7 +243,7 @@ def _check_encodable(name: str, path: Path) -> None:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise RefusedError(Reason.ENCODING, f"{'.'.join(path)} is no Unicode text: {error.reason}") from error
+        raise NoReadingError(Reason.ENCODING, f"{'.'.join(path)} is no Unicode text: {error.reason}") from error
 
 
 def _word(value: object) -> str | None:

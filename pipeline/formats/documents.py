@@ -11,7 +11,7 @@ from pipeline.records import Reason
 Document = dict[str, Any]
 
 
-class RefusedError(Exception):
+class NoReadingError(Exception):
     """One record, or a part of one, is no reading; caught where its batch is decoded."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -42,9 +42,9 @@ def is_there(document: Document, path: Path) -> bool:
 
 
 def check_there(document: Document, path: Path) -> None:
-    """RefusedError unless the path leads to a value, be it null."""
+    """NoReadingError unless the path leads to a value, be it null."""
     if not is_there(document, path):
-        raise RefusedError(Reason.FIELD, f"there is no field {'.'.join(path)}")
+        raise NoReadingError(Reason.FIELD, f"there is no field {'.'.join(path)}")
 
 
 def put(document: Document, path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.formats.decoder import RecordDecoder
-from pipeline.formats.documents import Document, NotFinite, RefusedError, shown
+from pipeline.formats.documents import Document, NoReadingError, NotFinite, shown
 from pipeline.formats.encoder import RecordEncoder
 from pipeline.formats.mapping import InputMapping
 from pipeline.records import Reason
@@ -33,7 +33,7 @@ class JsonDecoder(RecordDecoder):
         except (ValueError, RecursionError):
             document = _slowly(value)
         if type(document) is not dict:
-            raise RefusedError(Reason.TYPE, f"{shown(document)} instead of an object")
+            raise NoReadingError(Reason.TYPE, f"{shown(document)} instead of an object")
         return [document]
 
 
@@ -42,13 +42,13 @@ def _slowly(value: bytes) -> Any:
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
-        raise RefusedError(Reason.ENCODING, f"not UTF-8: {error}") from error
+        raise NoReadingError(Reason.ENCODING, f"not UTF-8: {error}") from error
     try:
         return json.loads(text, parse_constant=NotFinite, parse_float=_float)
     except RecursionError as error:
-        raise RefusedError(Reason.SYNTAX, "nested too deeply") from error
+        raise NoReadingError(Reason.SYNTAX, "nested too deeply") from error
     except ValueError as error:
-        raise RefusedError(Reason.SYNTAX, str(error)) from error
+        raise NoReadingError(Reason.SYNTAX, str(error)) from error
 
 
 def _float(text: str) -> float | NotFinite:

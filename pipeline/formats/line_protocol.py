@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from pipeline.formats.decoder import RecordDecoder
-from pipeline.formats.documents import Document, NotFinite, RefusedError
+from pipeline.formats.documents import Document, NoReadingError, NotFinite
 from pipeline.formats.encoder import RecordEncoder
 from pipeline.records import Reason
 
@@ -35,22 +35,22 @@ _NO_NUMBERS = {"nan", "inf", "infinity"}
 class LineDecoder(RecordDecoder):
     """Records of lines, one after the other."""
 
-    def parse(self, value: bytes) -> list[Document | RefusedError]:
+    def parse(self, value: bytes) -> list[Document | NoReadingError]:
         """A document for each line; for one that is none, the reason."""
         try:
             text = value.decode()
         except UnicodeDecodeError as error:
-            raise RefusedError(Reason.ENCODING, f"not UTF-8: {error}") from error
-        found: list[Document | RefusedError] = []
+            raise NoReadingError(Reason.ENCODING, f"not UTF-8: {error}") from error
+        found: list[Document | NoReadingError] = []
         scanner = _Scanner(text)
         while scanner.next_line():
             try:
                 found.append(scanner.line())
-            except RefusedError as refused:
+            except NoReadingError as refused:
                 found.append(refused)
                 scanner.skip_line()
         if not found:
-            raise RefusedError(Reason.SYNTAX, "there is no line")
+            raise NoReadingError(Reason.SYNTAX, "there is no line")
         return found
 
 
@@ -75,7 +75,7 @@ class _Scanner:
         self._at = len(self._text) if end < 0 else end + 1
 
     def line(self) -> Document:
-        """The line that begins here; RefusedError where it is none."""
+        """The line that begins here; NoReadingError where it is none."""
         document: Document = {"name": _plain(self._take(_MEASUREMENT, "a measurement")), "tags": {}, "fields": {}}
         while self._comes(","):
             key, value = self._key("a tag"), _plain(self._take(_KEY, "the value of a tag"))
@@ -98,7 +98,7 @@ class _Scanner:
         return False
 
     def _take(self, pattern: re.Pattern[str], what: str) -> str:
-        """The text here that fits; RefusedError where none does."""
+        """The text here that fits; NoReadingError where none does."""
         found = pattern.match(self._text, self._at)
         if found is None:
             raise self._refused(f"{what} is needed")
@@ -139,10 +139,10 @@ class _Scanner:
             raise self._refused(f"{what} {key[:40]!r} occurs twice")
         values[key] = value
 
-    def _refused(self, why: str) -> RefusedError:
+    def _refused(self, why: str) -> NoReadingError:
         rest, _, _ = self._text[self._at : self._at + 20].partition("\n")
         where = f"line {self._number}, at {rest!r}" if rest else f"line {self._number}, at its end"
-        return RefusedError(Reason.SYNTAX, f"{where}: {why}")
+        return NoReadingError(Reason.SYNTAX, f"{where}: {why}")
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.formats.documents import RefusedError
+from pipeline.formats.documents import NoReadingError
 from pipeline.formats.line_protocol import LineDecoder, LineEncoder
 from pipeline.formats.mapping import InputMapping, SeriesMapping, TimeMapping
 from pipeline.records import Readings, Reason, Why
@@ -48,7 +48,7 @@ def documents(text):
 
 def document(text):
     (found,) = documents(text)
-    if isinstance(found, RefusedError):
+    if isinstance(found, NoReadingError):
         raise found
     return found
 
@@ -144,8 +144,8 @@ def test_every_type_of_a_field_is_read(text, value):
 def test_what_is_no_line_is_refused(text):
     found = documents(text)
 
-    assert any(isinstance(each, RefusedError) and each.reason == Reason.SYNTAX for each in found)
-    assert all(len(str(each)) < 200 for each in found if isinstance(each, RefusedError))
+    assert any(isinstance(each, NoReadingError) and each.reason == Reason.SYNTAX for each in found)
+    assert all(len(str(each)) < 200 for each in found if isinstance(each, NoReadingError))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_precision_is_the_one_that_is_said(unit):
 
 def test_a_hostile_line_costs_no_more_than_its_length():
     for text in ("m," + "\\," * 300_000, 'm f="' + '\\"' * 300_000, "m" + ",a=b" * 200_000, "\n#" * 300_000 + "\nm"):
-        assert all(isinstance(each, RefusedError) for each in documents(text))
+        assert all(isinstance(each, NoReadingError) for each in documents(text))
 
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=8).filter(
