@@ -135,7 +135,7 @@ def run(
     with progress("scoring", tables.rows) as bar, results:
         for part in clock.timed(replay(monitor, lanes, side_by_side)):
             results.take(part)
-            bar.to(results.findings.rows, f"{results.findings.alerts['raised']} incidents")
+            bar.to(results.findings.rows, counted(results.findings.alerts["raised"], "incident"))
     written = results.write(monitor, clock.seconds)
     tell(written, out, results.drawn)
     note_ungrouped(policy, results.findings.series)
