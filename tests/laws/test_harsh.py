@@ -139,3 +139,4 @@ def test_a_topic_that_was_made_anew_is_told_and_read_from_its_beginning(broker, 
 
     assert live.stop()[0] == 0
     assert live.log().count("with=beyond_retention") == 2
+    assert len(live.read("scores")) == len(later)
