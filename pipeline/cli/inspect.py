@@ -102,7 +102,7 @@ def state_facts(files: Sequence[Path], bundle: Path | None = None) -> dict[str, 
 def _warming(held: Sequence[state_folder.StateFile], bundle: Path) -> list[dict[str, Any]]:
     """The series that are not scored yet or not again, those that need most first."""
     detector = load(bundle)
-    mine = [each for each in held if each.state.digest == detector.digest]
+    mine = [each for each in held if each.state.digest in detector.kin]
     if not mine:
         found = ", ".join(sorted({each.state.digest[:12] for each in held}))
         raise DataError(f"{bundle} is detector {detector.digest[:12]}; this state belongs to {found}")

@@ -78,7 +78,7 @@ def reproduce(
     detector = _detector(chosen)
     first = told[0]
     say(f"{first['id']}: {first['sentence'] if 'sentence' in first else first['series']}")
-    if first["digest"] != detector.digest:
+    if first["digest"] not in detector.kin or first["series"] in detector.added.get(first["digest"], ()):
         say(
             f"cannot be reproduced: it is of the detector {first['digest'][:12]}, and {chosen.bundle} is "
             f"{detector.digest[:12]}; name the bundle of then by --bundle"

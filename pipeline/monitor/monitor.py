@@ -280,8 +280,8 @@ class Monitor:
 
         A slot from before its series was added to the detector is passed over: the series begins as the bundle left it.
         """
-        added = self.detector.added
-        slots = {name: slot for name, slot in slots.items() if name not in added.get(digest_of(slot) or "", ())}
+        if added := self.detector.added:
+            slots = {name: slot for name, slot in slots.items() if name not in added.get(digest_of(slot) or "", ())}
         put = self._slots.put(slots, self.detector)
         if self._groups is not None:
             self._groups.restore({name: slot.membership for name, slot in put.items()})

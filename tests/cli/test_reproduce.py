@@ -2,14 +2,18 @@
 
 import json
 import secrets
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
+from pipeline.bundle import load, save
 from pipeline.cli.main import main
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
+from pipeline.detector.detector import Extended
+from pipeline.monitor.monitor import Monitor
 from pipeline.service.ports import Message
 from tests.laws.live import Live
 from tests.service.small import CHANNELS, bundled, calm_values, with_faults
@@ -159,6 +163,31 @@ def test_another_detector_is_not_asked(told, tmp_path, bundle, capsys):
         f"cannot be reproduced: it is of the detector {told.raised['digest'][:12]}, and {other} is "
     )
     assert told.reproduce(capsys, "--bundle", bundle, config=config)[0] == 0
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_detector_with_series_more_tells_it_again_but_not_of_a_series_that_was_added(told, tmp_path, bundle, capsys):
+    detector = load(bundle)
+    twice, slot = detector.calibrations * 2, next(iter(detector.slots))
+    bundles = {}
+    for name, series in (("others", (slot,)), ("added", (slot, "north"))):
+        was = Extended(detector.digest, 1, 1)
+        heir = replace(detector, calibrations=twice, extends=(was,), slots={})
+        save(replace(heir, slots={each: _of(heir, each) for each in series}), tmp_path / name)
+        bundles[name] = tmp_path / name
+
+    assert told.reproduce(capsys, "--bundle", bundles["others"])[0] == 0
+    code, lines = told.reproduce(capsys, "--bundle", bundles["added"])
+    assert code == 1
+    assert lines[-1].startswith("cannot be reproduced: it is of the detector")
+
+
+def _of(detector, series):
+    """A slot of a series that has had no reading."""
+    monitor = Monitor(detector)
+    monitor.standing(series)
+    return monitor.snapshot()[series]
 
 
 @pytest.mark.kafka

@@ -6,8 +6,8 @@ from pipeline.exceptions import StateError
 from pipeline.monitor.snapshot import HEADER, MAGIC, VERSION, Slot, decode, digest_of, encode
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
-SLOT = Slot(bytes(range(100)), b"member", b"waiting")
-BEHIND = 1 + 2 + len(b"member") + 2 + len(b"waiting")  # as MessagePack
+SLOT = Slot(bytes(range(100)), b"member", b"waiting", b"withheld")
+BEHIND = 1 + 2 + len(b"member") + 2 + len(b"waiting") + 2 + len(b"withheld")  # as MessagePack
 
 
 def test_what_was_taken_out_comes_back():
@@ -21,11 +21,11 @@ def test_bytes_begin_with_what_they_are_their_version_and_the_detector():
     assert len(slot) == HEADER.size + 100 + BEHIND
 
 
-def test_a_series_in_no_group_of_which_nothing_waits_has_five_bytes_behind_its_columns():
+def test_a_series_of_which_there_is_nothing_else_has_seven_bytes_behind_its_columns():
     slot = encode(Slot(bytes(100)), DIGEST)
 
-    assert len(slot) == HEADER.size + 100 + 5
-    assert decode(slot, DIGEST, 100) == (bytes(100), b"", b"")
+    assert len(slot) == HEADER.size + 100 + 7
+    assert decode(slot, DIGEST, 100) == (bytes(100), b"", b"", b"")
 
 
 @pytest.mark.parametrize("place", [HEADER.size, HEADER.size + 99, HEADER.size - 1])

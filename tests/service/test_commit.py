@@ -67,9 +67,9 @@ def test_a_partition_of_which_nothing_was_read_has_lost_no_state():
     """It went to another process before its first record, and was told as one whose state is missing."""
     fresh = Bounds(0, 500)
 
-    assert resumption(None, 0, fresh, DIGEST, RULES) == Resumption(0, 0, "first_start")
-    assert resumption(None, 1, fresh, DIGEST, RULES) == Resumption(0, 1, "state_missing")
-    assert resumption(None, 0, fresh, DIGEST, RULES, corrupt=True).reason == "corrupt"
+    assert resumption(None, 0, fresh, OURS, RULES) == Resumption(0, 0, "first_start")
+    assert resumption(None, 1, fresh, OURS, RULES) == Resumption(0, 1, "state_missing")
+    assert resumption(None, 0, fresh, OURS, RULES, corrupt=True).reason == "corrupt"
 
 
 def test_an_unreadable_state_is_called_by_its_name():
