@@ -5,6 +5,9 @@ lateness, has come, or, where records are joined, when it has all its channels a
 readings come out, in which order and by which record, does not depend on how the records fall into batches, and what
 waits is part of what is remembered of a series.
 
+A record that is older than another by more than the lateness shows that one of their clocks is wrong, and not which. So
+it is taken as if the other had not come, and whether it is late is for the tracker to say, which knows gaps.
+
 A released reading has the offset of the record that released it: what was put out before an offset, and what was not,
 is told by that alone. After Akidau et al., The Dataflow Model, VLDB 8 (2015), section 2, with a watermark a series.
 """
