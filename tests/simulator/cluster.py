@@ -81,6 +81,7 @@ class Cluster:
     members: dict[str, Member] = field(default_factory=dict)
     generation: int = 0
     down_until: float = 0.0
+    registry_down_until: float = 0.0
 
     def publish(self, partition: Partition, key: bytes | None, value: bytes | None) -> None:
         """Append a record."""

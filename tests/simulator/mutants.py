@@ -16,6 +16,7 @@ from pipeline.service import service
 from pipeline.service.changelog import Changelog
 from pipeline.service.partitions import Partitions
 from pipeline.service.stream import Held
+from pipeline.service.waiting import Waiting
 from tests.simulator.ports import SimulatedSink, SimulatedTransactions
 from tests.simulator.process import Keeping
 
@@ -189,6 +190,17 @@ def silence_not_saved(patch: pytest.MonkeyPatch) -> None:
         return said
 
     patch.setattr(Silence, "follow", unmarked)
+
+
+def read_on_behind_what_waits(patch: pytest.MonkeyPatch) -> None:
+    """Records that could not be read are not read again: the partition is paused and not set back."""
+    settle = Waiting.settle
+
+    def forgetful(self, source, *, hold):
+        self._new.clear()
+        settle(self, source, hold=hold)
+
+    patch.setattr(Waiting, "settle", forgetful)
 
 
 MUTANTS: list[tuple[Mutant, Keeping]] = [

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.exceptions import AbandonedError, BrokerError, OwnershipLostError, StateError, UnacknowledgedError
-from pipeline.service.ports import Message, Partition, Poll, SavedState, TopicLog
+from pipeline.exceptions import (
+    AbandonedError,
+    BrokerError,
+    OwnershipLostError,
+    RegistryError,
+    StateError,
+    UnacknowledgedError,
+)
+from pipeline.records import Decoded
+from pipeline.service.ports import Decoder, Message, Partition, Poll, Record, SavedState, TopicLog
 from tests.simulator.cluster import Cluster, Member, Stored, Transaction
 
 if TYPE_CHECKING:
@@ -26,6 +34,22 @@ class SimulatedClock:
 
     def monotonic(self) -> float:
         return self._cluster.seconds
+
+
+class SimulatedDecoder:
+    """A decoder that needs a registry of schemas for a record now and then."""
+
+    NEEDED = 5  # one record in so many
+
+    def __init__(self, cluster: Cluster, decoder: Decoder) -> None:
+        self._cluster, self._decoder = cluster, decoder
+
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        if self._cluster.seconds < self._cluster.registry_down_until:
+            needed = frozenset(one.partition for one in records if one.offset % self.NEEDED == 0)
+            if needed:
+                raise RegistryError("the registry is away", needed)
+        return self._decoder.decode(records)
 
 
 class SimulatedSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -19,7 +20,7 @@ from pipeline.service.link import Connection
 from pipeline.service.reload import Staged
 from pipeline.service.service import Service
 from pipeline.service.service_settings import ServiceSettings
-from pipeline.service.stream import Served
+from pipeline.service.stream import Served, Stream
 from pipeline.service.telemetry import Telemetry
 from pipeline.service.watched import SeriesShown
 from tests.service.small import TOPICS, stream_of
@@ -28,6 +29,7 @@ from tests.simulator.ports import (
     CHANGELOG,
     Asked,
     SimulatedClock,
+    SimulatedDecoder,
     SimulatedFolder,
     SimulatedReader,
     SimulatedSink,
@@ -106,7 +108,7 @@ class Process:
 
     def begin(self) -> None:
         """Start anew, with nothing in memory."""
-        stream, clock = stream_of(self.detector, mapping=self.mapping), SimulatedClock(self.cluster)
+        stream, clock = self._stream(self.detector), SimulatedClock(self.cluster)
         served = Served(stream.detector, stream.topic, self.detector.digest, self.detector.names, 0.01)
         telemetry = Telemetry(
             CollectorRegistry(), clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()
@@ -129,9 +131,7 @@ class Process:
         """Lay down another bundle, or the same again; `anew`: in a configuration that needs a new connection."""
         self.detector = detector
         connect = self._connect if anew else None
-        self._disk.new = lambda: Staged(
-            [stream_of(detector, mapping=self.mapping)], TOPICS, self._settings(), SeriesShown(), connect
-        )
+        self._disk.new = lambda: Staged([self._stream(detector)], TOPICS, self._settings(), SeriesShown(), connect)
 
     def reload_what_cannot_be_used(self) -> None:
         """Lay down a configuration that is refused; whoever lays it down takes it away before the next start."""
@@ -140,6 +140,10 @@ class Process:
             raise SettingsError("no such bundle")
 
         self._disk.new = refused
+
+    def _stream(self, detector: Detector) -> Stream:
+        stream = stream_of(detector, mapping=self.mapping)
+        return replace(stream, decoder=SimulatedDecoder(self.cluster, stream.decoder))
 
     def _settings(self) -> ServiceSettings:
         exactly = self.keeping == "exactly_once"

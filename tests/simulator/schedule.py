@@ -48,10 +48,12 @@ class Schedule:
     processes: int = 3
     events: int = 40
     late: bool = False  # the first process begins at the end of logs that are half full, and fills back
+    registry: bool = False  # records need schemas, and the registry is away now and then
     trace: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
+        self._outages = np.random.default_rng((self.seed, 1))  # of its own: schedules without are what they were
         self.mapping = JOINED if self.seed % 3 == 2 else MAPPING  # records of one sensor each, or of all
         self.cluster = Cluster(self.rng, logs={Partition("readings", number): [] for number in range(PARTITIONS)})
         rules = ResumeRules("latest", backfill=BACKFILL) if self.late else ResumeRules()
@@ -88,6 +90,10 @@ class Schedule:
         self.trace.append(f"{self.cluster.seconds:8.2f}  {what}")
 
     def _event(self) -> None:
+        if self.registry and self._outages.random() < 0.2:
+            seconds = float(self._outages.choice([1.0, 5.0, 20.0, 60.0]))
+            self._tell(f"the registry is away for {seconds:g} s")
+            self.cluster.registry_down_until = self.cluster.seconds + seconds
         self._publish(int(self.rng.integers(0, 12)))
         process = self.members[int(self.rng.integers(len(self.members)))]
         chance = self.rng.random()
@@ -156,7 +162,7 @@ class Schedule:
         """No more faults; until every record is committed, and then everybody is asked to stop."""
         cluster = self.cluster
         self._publish(len(self.ahead))
-        cluster.down_until = 0.0
+        cluster.down_until = cluster.registry_down_until = 0.0
         cluster.full.clear()
         self._tell("all is mended")
         for process in self.members:
@@ -363,9 +369,9 @@ def _offsets_only_rise(cluster: Cluster) -> None:
             reached[partition] = offset
 
 
-def tried(seed: int, detector: Detector, keeping: Keeping, *, late: bool = False) -> str | None:
+def tried(seed: int, detector: Detector, keeping: Keeping, **more: bool) -> str | None:
     """What was broken under a seed; None where all was kept."""
-    schedule = Schedule(seed, detector, keeping, late=late)
+    schedule = Schedule(seed, detector, keeping, **more)
     try:
         schedule.run()
     except AssertionError as error:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.service.small import small_detector
-from tests.simulator.mutants import MUTANTS, catch_up_aloud
+from tests.simulator.mutants import MUTANTS, catch_up_aloud, read_on_behind_what_waits
 from tests.simulator.schedule import Schedule, tried
 
 SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
@@ -40,6 +40,20 @@ def test_processes_that_begin_at_the_end_and_fill_back_lose_and_repeat_nothing(d
     broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, late=True))}
 
     assert broken == {}
+
+
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_while_the_registry_is_away_now_and_then_nothing_is_lost_or_repeated(detector, keeping):
+    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, registry=True))}
+
+    assert broken == {}
+
+
+@pytest.mark.slow
+def test_reading_on_behind_what_waits_is_found(detector, monkeypatch):
+    read_on_behind_what_waits(monkeypatch)
+
+    assert any(tried(seed, detector, "folder", registry=True) for seed in range(10))
 
 
 @pytest.mark.long
