@@ -16,7 +16,8 @@ from pipeline.records import Decoded, Outcome
 
 TOLERANCE: Final = 1e-5  # between machines with other vector units, docs/delivery.md; of the sizes below
 OF_ORDER_ONE: Final = ("score", "bar", "contribution")  # decades, and shares
-NOT_HELD: Final = ("sentence", "detector")  # rounds what else is held; a name that may be given anew
+# What rounds all that is held; a name that may be given anew; which of a line of detectors told it (decisions/0018).
+NOT_HELD: Final = ("sentence", "detector", "digest")
 SHOWN: Final = ("event", "series", "at", "severity", "score", "bar", "target", "because", "closing")
 DECIDED: Final = ("event", "series", "at", "severity", "start", "end", "peak_at", "because", "closing")
 CHANNEL_SHOWN: Final = ("value", "expected", "lower", "upper")

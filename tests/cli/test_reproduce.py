@@ -177,7 +177,8 @@ def test_a_detector_with_series_more_tells_it_again_but_not_of_a_series_that_was
         save(replace(heir, slots={each: _of(heir, each) for each in series}), tmp_path / name)
         bundles[name] = tmp_path / name
 
-    assert told.reproduce(capsys, "--bundle", bundles["others"])[0] == 0
+    code, lines = told.reproduce(capsys, "--bundle", bundles["others"])
+    assert code == 0, lines
     code, lines = told.reproduce(capsys, "--bundle", bundles["added"])
     assert code == 1
     assert lines[-1].startswith("cannot be reproduced: it is of the detector")
