@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.cli.configuration import load_settings
+from pipeline.cli.muting import Documents, NoDocuments, with_mutes
 from pipeline.cli.serving import (
     Asked,
     connecting,
@@ -38,26 +39,40 @@ class Around:
 class Reloads:
     """Satisfies `service.reload.Changes` with the files of a configuration."""
 
-    def __init__(self, settings: Settings, around: Around, called_for: Callable[[], bool], watch: FileWatch) -> None:
-        """`called_for` says whether somebody has asked for a reload since it was last asked itself."""
+    def __init__(
+        self,
+        settings: Settings,
+        around: Around,
+        called_for: Callable[[], bool],
+        watch: FileWatch,
+        mutes: Documents | None = None,
+    ) -> None:
+        """`called_for` says whether somebody has asked for a reload since it was last asked itself.
+
+        `mutes` are those of the control topic, which are not in the settings.
+        """
         self._running = self._waiting = settings
+        self._mutes = mutes or NoDocuments()
         self._around = around
         self._called_for = called_for
         self._watch = watch
 
     def staged(self) -> Staged | None:
         """The configuration on disk, if it is another or was asked for; PlumblineError where it will not do."""
-        if not self._called_for() and not self._watch.changed():
+        muted = self._mutes.changed()
+        reread = self._called_for() or self._watch.changed()
+        if not (muted or reread):
             return None
         running, around = self._running, self._around
-        self._watch.over(places(running))
-        settings = load_settings(running.path)
+        if reread:
+            self._watch.over(places(running))
+        settings = load_settings(running.path) if reread else running
         self._watch.over(places(settings))
         for name in fixed(running, settings):
             raise SettingsError(
                 f"{settings.path}: {name} was changed, which only a restart can do: restart, or undo it"
             )
-        streams, connect = streams_of(settings, around.asked), None
+        streams, connect = streams_of(with_mutes(settings, self._mutes.documents), around.asked), None
         if topics_of(settings) != topics_of(running):
             require_topics(settings, around.cluster)
             connect = connecting(settings, around.cluster, around.stopping, around.store, around.asked)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import load_settings
 from pipeline.cli.console import say
+from pipeline.cli.muting import Documents, NoDocuments, with_mutes
 from pipeline.cli.process import Hangup, Signals, SystemClock, log_to_stderr
 from pipeline.cli.reloading import Around, Reloads, places
 from pipeline.cli.serving import (
@@ -29,6 +30,7 @@ from pipeline.connectors.file_watch import FileWatch
 from pipeline.connectors.http import serve_http
 from pipeline.connectors.kafka_changelog import require_changelog
 from pipeline.connectors.kafka_client import Cluster, topic_log
+from pipeline.connectors.kafka_mutes import KafkaMutes
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.state_folder import StateFolder
 from pipeline.service.changelog import forgotten
@@ -76,10 +78,16 @@ def serve(
     asked = Asked(dry_run, fresh, start, rewarm, backfill)
     settings = load_settings(config)
     watch = FileWatch(places(settings), SystemClock())
-    streams = streams_of(settings, asked)
+    streams_of(settings, asked)  # what is wrong with them is said before anything is connected
     cluster = cluster_of(settings, "serve", os.environ)
     log_to_stderr()
     with ExitStack() as open_until_the_end:
+        mutes: Documents = NoDocuments()
+        if settings.kafka is not None and settings.kafka.mutes is not None:
+            followed = KafkaMutes(cluster, settings.kafka.mutes, SystemClock())
+            open_until_the_end.callback(followed.close)
+            mutes = followed
+        streams = streams_of(with_mutes(settings, mutes.documents), asked)
         store = None
         if settings.state.folder is not None and not dry_run:
             store = open_until_the_end.enter_context(StateFolder(settings.state.folder))
@@ -90,7 +98,7 @@ def serve(
         changes = None
         if not dry_run:
             hangup = open_until_the_end.enter_context(Hangup())
-            changes = Reloads(settings, Around(asked, cluster, store, signals.asked), hangup.came, watch)
+            changes = Reloads(settings, Around(asked, cluster, store, signals.asked), hangup.came, watch, mutes)
         if fresh and settings.state.changelog is not None and not dry_run:
             _forget(cluster, settings.state.changelog, streams)
         service = Service(

@@ -147,6 +147,7 @@ def uses_of(settings: Settings) -> Uses:
     """What the service uses of a cluster."""
     kafka, changelog = settings.kafka or KafkaSettings(), settings.state.changelog
     read, written = topics_of(settings)
+    read = read if kafka.mutes is None else {*read, kafka.mutes}
     if changelog is None:
         return Uses(read, written, group=kafka.group_id)
     if kafka.transactional_id is not None:

@@ -1,6 +1,6 @@
 """Settings: a YAML file, checked once and strictly, as the parts' own dataclasses."""
 
-from pipeline.settings.parse import parse_settings, settings_schema
+from pipeline.settings.parse import parse_mute, parse_settings, settings_schema
 from pipeline.settings.settings import (
     DetectorSettings,
     KafkaSettings,
@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "StateSettings",
     "TelemetrySettings",
+    "parse_mute",
     "parse_settings",
     "settings_schema",
 ]

@@ -175,6 +175,12 @@ class MuteSection(Section):
         return Mute(self.series, _moment("from", self.begin), _moment("to", self.end), self.reason, clock)
 
 
+class ToldMuteSection(MuteSection):
+    """The same as a record of the control topic."""
+
+    detector: Name | None = Field(default=None, description="empty: every detector")
+
+
 def _moment(key: str, given: str | int | None) -> int | None:
     """A time of a mute, in its clock's unit."""
     if given is None or isinstance(given, int):

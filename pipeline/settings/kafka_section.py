@@ -54,6 +54,9 @@ class KafkaSection(Section):
     transactional_id: Name | None = Field(
         default=None, description="of this process alone; one that stays lets a restart go on at once after a kill"
     )
+    mutes: Name | None = Field(
+        default=None, description="a compacted topic of further mutes, as JSON: followed while the service runs"
+    )
     on_offset_loss: OnLoss = Field(
         default="rewarm", description="records deleted unread, or a topic made anew: go on with what is there, or stop"
     )
@@ -61,7 +64,9 @@ class KafkaSection(Section):
     def build(self, folder: Path) -> KafkaSettings:
         """The section with its files found from `folder`, and what must not be shown hidden."""
         client = {key: placed(key, value, folder) for key, value in self.client.items()}
-        return KafkaSettings(self.bootstrap_servers, self.group_id, client, self.transactional_id, self.on_offset_loss)
+        return KafkaSettings(
+            self.bootstrap_servers, self.group_id, client, self.transactional_id, self.mutes, self.on_offset_loss
+        )
 
 
 def placed(key: str, value: Scalar | Secret, folder: Path) -> Scalar | Secret:

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.exceptions import SettingsError
+from pipeline.monitor.mutes import Mute
 from pipeline.settings import strict_yaml
+from pipeline.settings.detector_section import ToldMuteSection
 from pipeline.settings.model import Configuration
 from pipeline.settings.problems import found, problems
 from pipeline.settings.settings import Settings
@@ -26,6 +28,15 @@ def parse_settings(text: str, path: Path) -> Settings:
     if len(lines) == 1:
         raise SettingsError(f"{path}: {lines[0]}")
     raise SettingsError("\n  ".join([f"{path} has {len(lines)} problems", *lines]))
+
+
+def parse_mute(value: bytes) -> tuple[str | None, Mute]:
+    """A mute as JSON, and the detector that it is for, None: all; SettingsError names everything that is wrong."""
+    try:
+        section = ToldMuteSection.model_validate_json(value)
+    except ValidationError as error:
+        raise SettingsError("; ".join(problems(error, ToldMuteSection))) from error
+    return section.detector, section.build()
 
 
 def settings_schema() -> dict[str, Any]:

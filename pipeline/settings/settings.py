@@ -38,6 +38,7 @@ class KafkaSettings:
     group_id: str = "plumbline"
     client: Mapping[str, Scalar | Secret] = field(default_factory=dict)  # TLS, SASL, timeouts: to kafka-python as it is
     transactional_id: str | None = None  # None: a new one at each start
+    mutes: str | None = None  # a compacted topic of mutes, beside those of the configuration
     on_offset_loss: OnLoss = "rewarm"  # where records were deleted unread, or a topic was made anew
 
 

@@ -106,6 +106,7 @@ def test_another_policy_and_pace_are_staged(files):
     ("old", "new", "named"),
     [
         ("group_id: g,", "group_id: h,", "kafka"),
+        ("group_id: g,", "group_id: g, mutes: m,", "kafka"),
         ('"127.0.0.1:1"', '"127.0.0.1:2"', "kafka"),
         ("{folder: state, ", "{folder: elsewhere, ", "state.folder or state.changelog"),
         ("{folder: state, ", "{changelog: state, ", "state.folder or state.changelog"),
@@ -127,13 +128,12 @@ def test_the_way_of_delivery_stays_for_as_long_as_the_process_runs(files):
 def test_every_setting_is_either_taken_over_or_refused():
     """One that is new has to be put here, and into `Staged` or `fixed`, or a reload would pass it over in silence."""
     taken = {
-        *("detectors", "outputs", "registry", "kafka.on_offset_loss", "state.every_seconds"),
+        *("detectors", "outputs", "kafka.on_offset_loss", "state.every_seconds"),
         *("telemetry.series_max", "telemetry.series_match"),
         "registry",  # by the decoders of `Staged.streams`
-        "notify",  # of another process
     }
     refused = {
-        *("kafka.bootstrap_servers", "kafka.group_id", "kafka.client", "kafka.transactional_id"),
+        *("kafka.bootstrap_servers", "kafka.group_id", "kafka.client", "kafka.transactional_id", "kafka.mutes"),
         *("state.folder", "state.changelog", "delivery", "telemetry.listen"),
     }
     of_another_process = {"notify"}
