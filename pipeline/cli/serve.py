@@ -78,7 +78,7 @@ def serve(
     asked = Asked(dry_run, fresh, start, rewarm, backfill)
     settings = load_settings(config)
     watch = FileWatch(places(settings), SystemClock())
-    streams_of(settings, asked)  # what is wrong with them is said before anything is connected
+    streams = streams_of(settings, asked)  # what is wrong with them is said before anything is connected
     cluster = cluster_of(settings, "serve", os.environ)
     log_to_stderr()
     with ExitStack() as open_until_the_end:
@@ -87,7 +87,7 @@ def serve(
             followed = KafkaMutes(cluster, settings.kafka.mutes, SystemClock())
             open_until_the_end.callback(followed.close)
             mutes = followed
-        streams = streams_of(with_mutes(settings, mutes.documents), asked)
+            streams = streams_of(with_mutes(settings, mutes.documents), asked)
         store = None
         if settings.state.folder is not None and not dry_run:
             store = open_until_the_end.enter_context(StateFolder(settings.state.folder))

@@ -146,7 +146,7 @@ class Monitor:
         if self._assembly is None:  # else it is noted where they came from, further on than what they released
             self._marks.partition[slots] = readings.partition
             self._marks.offset[slots] = readings.offset
-        said = self._mutes.follow(sorted(said, key=lambda event: event[0]), readings, taken, scores)
+        said = self._mutes.follow(sorted(said, key=lambda event: event[0]), readings, slots, taken, scores)
         alerts = [alert for _, alert in said]
         return scores, alerts, replace(parts, bar=bar, target=target)
 
@@ -159,7 +159,7 @@ class Monitor:
         slots = self._slots_of(readings)
         taken = outcome <= TAKEN
         said = self._silence.follow(readings, slots, taken, outcome == Outcome.SCORED)
-        said = self._mutes.follow(said, readings, taken, None)
+        said = self._mutes.follow(said, readings, slots, taken, None)
         return [alert for _, alert in said]
 
     def group(self, alerts: Iterable[Alert]) -> list[Alert]:

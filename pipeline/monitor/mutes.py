@@ -58,8 +58,8 @@ class Mutes:
         self._of: dict[str, list[Mute]] = {}  # by series, those that fit it
         self._withheld: dict[str, list[Alert]] = {}  # by series: raised, muted and still open
 
-    def follow(self, said: Said, readings: Readings, taken: Flags, scores: Scores | None) -> Said:
-        """The events of N readings, those muted marked, and what is raised only now; `taken` is (N,).
+    def follow(self, said: Said, readings: Readings, slots: Ints, taken: Flags, scores: Scores | None) -> Said:
+        """The events of N readings, those muted marked, and what is raised only now; `slots` and `taken` are (N,).
 
         Without scores they are those of silent series.
         """
@@ -73,18 +73,11 @@ class Mutes:
         told = [event for event in said if event[1].series not in about]
         for series in about:
             own = [event for event in said if event[1].series == series]
-            rows = np.flatnonzero(taken & self._speakers(series, readings, silent=silent))
+            slot = self._table[series]
+            speaks = readings.partition == self._marks.partition[slot] if silent else slots == slot
+            rows = np.flatnonzero(taken & speaks)  # of those that may say that a mute is over
             told += self._of_series(series, own, readings, rows, scores)
         return sorted(told, key=lambda event: event[0])
-
-    def _speakers(self, series: str, readings: Readings, *, silent: bool) -> Flags:
-        """Whose readings may say that a mute is over, (N,)."""
-        if silent:
-            partition = self._marks.partition[self._table[series]]
-            of_partition: Flags = readings.partition == partition
-            return of_partition
-        codes = [code for code, name in enumerate(readings.names) if name == series]
-        return np.isin(readings.series, codes)
 
     def _of_series(
         self, series: str, own: Said, readings: Readings, rows: Ints, scores: Scores | None
