@@ -94,11 +94,10 @@ class Replay:
 
     def observe(self, records: Sequence[HasOffset], decoded: Decoded) -> None:
         """Take the next records of the partition, and what they were decoded to."""
-        readings, _ = self._monitor.assemble(decoded.readings)
+        readings, _, scores, events = self._monitor.follow(decoded.readings)
         clock = self._monitor.detector.clock
-        scores, events = self._monitor.observe(readings)
         self.readings += len(readings)
-        for alert in self._monitor.group([*events, *self._monitor.listen(readings, scores.outcome)]):
+        for alert in events:
             if alert.id in self._ids:
                 self._events[alert.event, alert.offset] = json.loads(alerts.encode(alert))
         for one in decoded.rejected:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.bundle import load
 from pipeline.detector.detector import Detector
+from pipeline.exceptions import SettingsError
 from pipeline.settings import DetectorSettings, Settings
 
 
@@ -14,6 +17,14 @@ class Misfit(NamedTuple):
 
     aspect: str
     words: str
+
+
+def loaded(settings: DetectorSettings, bundle: Path) -> Detector:
+    """The detector in a bundle; SettingsError where it does not fit what the settings say of its input."""
+    detector = load(bundle)
+    for misfit in misfits(settings, detector):
+        raise SettingsError(f"detectors.{settings.name}: {misfit.aspect}: {misfit.words}")
+    return detector
 
 
 def misfits(settings: DetectorSettings, detector: Detector) -> Iterator[Misfit]:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backtest.reproduction import Compared, Document, Replay, rows
-from pipeline.bundle import load
 from pipeline.cli.broker import cluster_of
 from pipeline.cli.configuration import assembly_of, load_settings
 from pipeline.cli.console import counted, progress, say, table
-from pipeline.cli.fits import misfits
+from pipeline.cli.fits import loaded
 from pipeline.cli.registry import registry_of
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_reader import PartitionReader, TopicReader
@@ -98,10 +97,7 @@ def _detector(settings: DetectorSettings) -> Detector:
     where = f"detectors.{settings.name}"
     if settings.bundle is None or settings.input is None or settings.topic is None:
         raise SettingsError(f"{where} needs a bundle and an input with its topic: its readings are to be scored again")
-    detector = load(settings.bundle)
-    for misfit in misfits(settings, detector):
-        raise SettingsError(f"{where}: {misfit.aspect}: {misfit.words}")
-    return detector
+    return loaded(settings, settings.bundle)
 
 
 def _told(cluster: Cluster, topic: str, asked: str) -> list[Document]:

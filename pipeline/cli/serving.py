@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from pipeline.bundle import load
 from pipeline.cli.configuration import assembly_of
-from pipeline.cli.fits import misfits, shared_topics
+from pipeline.cli.fits import loaded, shared_topics
 from pipeline.cli.registry import registry_of
 from pipeline.connectors.kafka_changelog import KafkaChangelogReader, require_changelog
 from pipeline.connectors.kafka_client import Cluster, topic_log
@@ -74,9 +73,7 @@ def _stream(settings: DetectorSettings, schemas: Schemas | None, fresh: bool) ->
     where = f"detectors.{settings.name}"
     if settings.bundle is None or settings.topic is None or settings.input is None:
         raise SettingsError(f"{where} needs a bundle and an input with its topic to be served: name both")
-    detector = load(settings.bundle)
-    for misfit in misfits(settings, detector):
-        raise SettingsError(f"{where}: {misfit.aspect}: {misfit.words}")
+    detector = loaded(settings, settings.bundle)
     assembly = assembly_of(settings.input, detector.names)
     return Stream(
         settings.name,

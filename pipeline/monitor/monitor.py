@@ -111,6 +111,15 @@ class Monitor:
         self._marks.offset[slots] = readings.offset
         return self._assembly.take(readings)
 
+    def follow(self, readings: Readings) -> tuple[Readings, Settled, Scores, list[Alert]]:
+        """All that is done with what records brought, in the order of arrival: what was observed and settled, and told.
+
+        The scores are of the readings that were observed.
+        """
+        observed, settled = self.assemble(readings)
+        scores, alerts = self.observe(observed)
+        return observed, settled, scores, self.group([*alerts, *self.listen(observed, scores.outcome)])
+
     def waiting(self) -> int:
         """How many readings wait for others."""
         return 0 if self._assembly is None else len(self._assembly)

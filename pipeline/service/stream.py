@@ -58,9 +58,7 @@ class Stream:
 
     def observe(self, records: Sequence[Record], decoded: Decoded, below: Ints | None) -> Observed:
         """Take records and what they were decoded to; nothing is told of those below an offset by partition number."""
-        readings, settled = self.monitor.assemble(decoded.readings)
-        scores, alerts = self.monitor.observe(readings)
-        alerts = self.monitor.group([*alerts, *self.monitor.listen(readings, scores.outcome)])
+        readings, settled, scores, alerts = self.monitor.follow(decoded.readings)
         rejected = [(records[one.row], one) for one in decoded.rejected]
         ignored, fine = list(decoded.ignored), len(decoded.rows)
         outcomes, replayed = settled.outcome, 0
