@@ -23,7 +23,7 @@ from pipeline.exceptions import DataError, SettingsError
 from pipeline.formats.decoder import RecordDecoder
 from pipeline.formats.inputs import decoder_of
 from pipeline.monitor.monitor import Monitor
-from pipeline.service.commit import ResumeRules
+from pipeline.service.resumption import ResumeRules
 from pipeline.settings import DetectorSettings
 
 NEEDED = ("id", "event", "detector", "digest", "series", "partition", "offset")  # else it is no alert of ours

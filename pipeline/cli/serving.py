@@ -26,10 +26,10 @@ from pipeline.formats.schemas import Schemas
 from pipeline.monitor.monitor import Monitor
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
-from pipeline.service.commit import ResumeRules
 from pipeline.service.link import Connection
 from pipeline.service.outputs import Nowhere, OutputTopics
 from pipeline.service.ports import StateStore
+from pipeline.service.resumption import ResumeRules
 from pipeline.service.service_settings import ServiceSettings
 from pipeline.service.stream import Stream
 from pipeline.service.watched import SeriesShown

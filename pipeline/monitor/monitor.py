@@ -7,8 +7,10 @@ the service both call it, and nothing else computes a score.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,11 +31,13 @@ from pipeline.monitor.scorer import Scorer
 from pipeline.monitor.silence import Silence
 from pipeline.monitor.slots import Slots, nothing
 from pipeline.monitor.smoothing import span_of
-from pipeline.monitor.snapshot import digest_of
+from pipeline.monitor.snapshot import Slot, digest_of
 from pipeline.monitor.stuck import Stuck
 from pipeline.monitor.timeline import rounds_of
 from pipeline.monitor.tracker import Tracker
 from pipeline.records import Alert, Flags, Ints, Outcome, Outcomes, QuietKind, Readings, Scores, Severity
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,21 +293,33 @@ class Monitor:
 
         A slot from before its series was added to the detector is passed over: the series begins as the bundle left it.
         """
-        if added := self.detector.added:
-            slots = {name: slot for name, slot in slots.items() if name not in added.get(digest_of(slot) or "", ())}
-        put = self._slots.put(slots, self.detector)
-        if self._groups is not None:
-            self._groups.restore({name: slot.membership for name, slot in put.items()})
-        if self._assembly is not None:
-            self._assembly.unpack({name: slot.waiting for name, slot in put.items()})
-        self._mutes.restore({name: slot.withheld for name, slot in put.items()})
+        for _ in self.restoring(slots, max(1, len(slots))):
+            pass
+
+    def restoring(self, slots: Mapping[str, bytes], at_once: int) -> Iterator[None]:
+        """The same in slices of so many series. Until it is exhausted none of them may be observed.
+
+        All are looked at before the first is put back.
+        """
+        added, found = self.detector.added, dict[str, Slot]()
+        for some in _pieces(slots, at_once):
+            here = {name: slot for name, slot in some.items() if name not in added.get(digest_of(slot) or "", ())}
+            found |= self._slots.read(here, self.detector)
+            yield
+        for known in _pieces(found, at_once):
+            self._slots.put(known)
+            if self._assembly is not None:
+                self._assembly.unpack({name: slot.waiting for name, slot in known.items()})
+            self._mutes.restore({name: slot.withheld for name, slot in known.items()})
+            yield
+        if self._groups is not None:  # together, for a group has members in many slices
+            self._groups.restore({name: slot.membership for name, slot in found.items()})
         self._forget_codes()
 
     def drop(self, partition: int) -> int:
         """Forget the series last seen on a partition; how many."""
         dropped = self._slots.on_partition(partition)
-        for series in dropped:
-            self._table.drop(series)
+        self._table.drop(dropped)
         if self._groups is not None:
             self._groups.drop(dropped)
         if self._assembly is not None:
@@ -339,11 +355,17 @@ class Monitor:
             slot = self._slots.begin(series, detector.step, detector.regular, detector.period)
             self._slots.runs.longest[slot] = detector.longest_of_scored
             return slot
-        self._slots.put({series: detector.slots[series]}, detector)
+        self._slots.put(self._slots.read({series: detector.slots[series]}, detector))
         slot = self._table[series]
         if self._fresh:
             self._slots.chill(slot)
         return slot
+
+
+def _pieces(slots: Mapping[str, Item], at_once: int) -> Iterator[dict[str, Item]]:
+    left = iter(slots.items())
+    while some := dict(islice(left, at_once)):
+        yield some
 
 
 def groups_of(detector: Detector, policy: Policy) -> Groups | None:

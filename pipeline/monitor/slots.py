@@ -87,15 +87,14 @@ class Slots:
             for name, columns in zip(series, packed, strict=True)
         }
 
-    def put(self, taken: Mapping[str, bytes], detector: Detector) -> dict[str, snapshot.Slot]:
-        """Put back what `take` took out, all or nothing, and hand out all that was taken of these series.
-
-        StateError where one belongs elsewhere or is damaged.
-        """
+    def read(self, taken: Mapping[str, bytes], detector: Detector) -> dict[str, snapshot.Slot]:
+        """All that `take` took out of these series; StateError where one belongs elsewhere or is damaged."""
         size = self.table.row_bytes
-        slots = {name: snapshot.decode(slot, detector.digest, size, detector.kin) for name, slot in taken.items()}
+        return {name: snapshot.decode(slot, detector.digest, size, detector.kin) for name, slot in taken.items()}
+
+    def put(self, slots: Mapping[str, snapshot.Slot]) -> None:
+        """Put the columns back that `read` gave."""
         for name in slots:
             if name not in self.table:
                 self.table.add(name)
         self.table.unpack(list(slots), [slot.columns for slot in slots.values()])
-        return slots

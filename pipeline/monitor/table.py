@@ -34,9 +34,9 @@ class Columns:
             new[: len(old)] = old
             setattr(self, column.name, new)
 
-    def clear(self, slot: int) -> None:
+    def clear(self, slots: Ints | int) -> None:
         for array in self.arrays():
-            array[slot] = 0
+            array[slots] = 0
 
     def pack(self, slots: Ints) -> Bytes:
         """These n rows as little-endian bytes, (n, row_bytes)."""
@@ -117,13 +117,14 @@ class Table:
         self._slots[series] = slot
         return slot
 
-    def drop(self, series: str) -> None:
-        """Forget a series; its slot is cleared and used again."""
-        slot = self._slots.pop(series)
-        self._names[slot] = None
-        self._free.append(slot)
+    def drop(self, series: Sequence[str]) -> None:
+        """Forget series; their slots are cleared and used again."""
+        slots = [self._slots.pop(name) for name in series]
+        for slot in slots:
+            self._names[slot] = None
+        self._free += slots
         for columns in self._all:
-            columns.clear(slot)
+            columns.clear(np.array(slots, np.int64))
 
     def pack(self, series: Sequence[str]) -> list[bytes]:
         """All that is remembered of each of these series."""

@@ -14,15 +14,16 @@ from __future__ import annotations
 import secrets
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Final, Protocol
 
 import msgspec
 
-from pipeline.exceptions import StateError, TooLargeError
-from pipeline.service.ports import Message, Partition, Restoring, SavedState, Sink, States, TopicLog
+from pipeline.exceptions import AbandonedError, StateError, TooLargeError
+from pipeline.service.ports import Checkpoint, Message, Partition, Restoring, SavedState, Sink, TopicLog
+from pipeline.service.slices import flushed, sliced
 
 VERSION: Final = 1
 EPOCH_BYTES: Final = 16
@@ -71,6 +72,7 @@ class Changelog:
         self._flush_seconds = flush_seconds
         self._epoch = epoch
         self._lives: dict[tuple[str, Partition], _Life] = {}
+        self._begun: set[Partition] = set()  # whose state is written in part, or not committed yet
 
     def restore(self, detector: str, partition: Partition) -> Restoring:
         """The state of a partition, read in slices."""
@@ -81,12 +83,21 @@ class Changelog:
         reader = self._reader(Partition(self._topic, partition.number))
         return _Restore(reader, detector, partition, found)
 
-    def commit(self, offsets: Mapping[Partition, int], states: States) -> None:
-        """One transaction. AbandonedError: begin again from what is stored."""
-        for partition, (detector, state) in states.items():
-            self._write(detector, partition, state)
-        self._sink.flush(self._flush_seconds)
+    def commit(self, offsets: Mapping[Partition, int], states: Mapping[Partition, Checkpoint]) -> Iterator[None]:
+        """One transaction. AbandonedError: begin again from what is stored.
+
+        So it is too where a commit was dropped half done, and this one does not bring the state of all that it did.
+        """
+        if left := self._begun - states.keys():
+            raise AbandonedError(f"the state of {len(left)} partitions was left half written in {self._topic}")
+        self._begun.update(states)
+        lives = {}
+        for partition, state in states.items():
+            lives[state.detector, partition] = yield from self._write(partition, state)
+        yield from flushed(self._sink, self._flush_seconds)
         self._sink.commit(offsets)
+        self._lives |= lives
+        self._begun.clear()
 
     def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> set[str] | None:
         """All series that share a bucket with one that changed; None where there are far more than when life began."""
@@ -98,38 +109,51 @@ class Changelog:
             needed |= life.buckets[bucket]
         return needed
 
-    def keep(self, detector: str, partition: Partition, state: SavedState) -> None:
-        """Nothing: the partition is another's by now, and so is its changelog."""
-
     def abandon(self) -> bool:
-        """Undo the outputs since the last commit, where they are part of it."""
-        return self._outputs_inside and self._sink.abort()
+        """Undo what was sent since the last commit; whether outputs were part of it."""
+        undone = self._sink.abort()
+        self._begun.clear()
+        return undone and self._outputs_inside
 
     def close(self, timeout_seconds: float) -> None:
         """Let go of the sink, where it is not the service's own."""
         if not self._outputs_inside:
             self._sink.close(timeout_seconds)
 
-    def _write(self, detector: str, partition: Partition, state: SavedState) -> None:
-        whose, to = (detector, partition), Partition(self._topic, partition.number)
-        life = _life(self._epoch(), state.slots) if state.whole else self._lives[whose]
-        self._lives[whose] = life
-        full: dict[int, dict[str, bytes]] = defaultdict(dict)
-        for series, slot in state.slots.items():
-            full[life.bucket(series)][series] = slot
+    def _write(self, partition: Partition, state: Checkpoint) -> Generator[None, None, _Life]:
+        """Send the buckets that these series are in, then the barrier; the life that they are of."""
+        to = Partition(self._topic, partition.number)
+        life = self._life(state) if state.whole else self._lives[state.detector, partition].copy()
+        members: dict[int, list[str]] = defaultdict(list)
+        for series in state.series:
+            members[life.bucket(series)].append(series)
+        for some in sliced(sorted(members), len(members) / max(1, len(state.series))):
+            slots = state.take([series for bucket in some for series in members[bucket]])
+            for bucket in some:
+                life.buckets[bucket] = set(members[bucket])
+                value = life.epoch + msgspec.msgpack.encode({series: slots[series] for series in members[bucket]})
+                self._send(Message(self._topic, _key(state.detector, partition, bucket), value), to)
+            yield
+        barrier = _Barrier(
+            VERSION, state.offset, state.digest, life.epoch, len(life.buckets), life.began_with, life.series, state.log
+        )
+        self._send(Message(self._topic, _key(state.detector, partition, None), msgspec.msgpack.encode(barrier)), to)
+        return life
+
+    def _life(self, state: Checkpoint) -> _Life:
+        """A life that begins with these series: few buckets where a message costs most, more where bytes do."""
+        few = next(sliced(state.series), [])
+        size = sum(map(len, state.take(few).values())) / max(len(few), 1)
+        buckets = max(int(size * len(state.series)) // BUCKET_BYTES, 4 * isqrt(len(state.series)), 1)
+        return _Life(self._epoch(), max(len(state.series), 1), [set() for _ in range(buckets)])
+
+    def _send(self, message: Message, to: Partition) -> None:
         try:
-            for bucket, slots in full.items():
-                life.buckets[bucket] = set(slots)
-                value = life.epoch + msgspec.msgpack.encode(slots)
-                self._sink.send(Message(self._topic, _key(detector, partition, bucket), value), to)
+            self._sink.send(message, to)
         except TooLargeError as error:
             raise StateError(
                 f"{error}: raise max.message.bytes of {self._topic} and kafka.client.max_request_size"
             ) from error
-        barrier = _Barrier(
-            VERSION, state.offset, state.digest, life.epoch, len(life.buckets), life.began_with, life.series, state.log
-        )
-        self._sink.send(Message(self._topic, _key(detector, partition, None), msgspec.msgpack.encode(barrier)), to)
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -168,12 +192,9 @@ class _Life:
         """How many there are."""
         return sum(map(len, self.buckets))
 
-
-def _life(epoch: bytes, slots: Mapping[str, bytes]) -> _Life:
-    """A life that begins with these slots: few buckets where a message costs most, more where bytes do."""
-    by_bytes = sum(map(len, slots.values())) // BUCKET_BYTES
-    buckets = max(by_bytes, 4 * isqrt(len(slots)), 1)
-    return _Life(epoch, max(len(slots), 1), [set() for _ in range(buckets)])
+    def copy(self) -> _Life:
+        """The same, to be gone on with until it is known whether that is stored."""
+        return replace(self, buckets=list(self.buckets))
 
 
 class _Restore:

@@ -5,9 +5,10 @@ Should it end between the two, the state is ahead of the group's offsets, and it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from pipeline.service.ports import Partition, Restoring, SavedState, Source, States, StateStore
+from pipeline.service.ports import Checkpoint, Partition, Restoring, SavedState, Source, StateStore
+from pipeline.service.slices import sliced
 
 
 class StoreCheckpoints:
@@ -21,20 +22,20 @@ class StoreCheckpoints:
         """The state, which is there at once."""
         return _Stored(self._store, detector, partition)
 
-    def commit(self, offsets: Mapping[Partition, int], states: States) -> None:
+    def commit(self, offsets: Mapping[Partition, int], states: Mapping[Partition, Checkpoint]) -> Iterator[None]:
         """Save and commit; StateError where a state is not saved, and nothing is committed."""
         if self._store is not None:
-            for partition, (detector, state) in states.items():
-                self._store.save(detector, partition, state)
+            for partition, state in states.items():
+                slots: dict[str, bytes] = {}
+                for some in sliced(state.series):
+                    slots |= state.take(some)
+                    yield
+                self._store.save(state.detector, partition, SavedState(state.offset, state.digest, slots, state.log))
+                yield
         self._source.commit(offsets)
 
     def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> None:
         """All: a file is replaced as a whole."""
-
-    def keep(self, detector: str, partition: Partition, state: SavedState) -> None:
-        """Save the state of a partition that others go on with, so that it is at hand should it come back."""
-        if self._store is not None:
-            self._store.save(detector, partition, state)
 
     def abandon(self) -> bool:
         """What was put out is out."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
-from pipeline.service.commit import Bounds, ResumeRules, Resumption, repartitioned, resumption, state_of
-from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, SavedState, Source, TopicLog
+from pipeline.service import slices
+from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, Source, TopicLog
+from pipeline.service.resumption import Bounds, ResumeRules, Resumption, repartitioned, resumption
+from pipeline.service.slices import advanced
 from pipeline.service.stream import Held, Stream
 from pipeline.service.telemetry import Telemetry
 
@@ -28,6 +30,7 @@ class Partitions:
         self._telemetry = telemetry
         self._rules = rules
         self._clock = clock
+        self._until = self._share = 0.0  # for states on their way back: on the monotonic clock; seconds for each
 
     @property
     def restoring(self) -> bool:
@@ -53,29 +56,27 @@ class Partitions:
 
     def go_on(self, source: Source, seconds: float) -> list[Partition]:
         """Bring states back for so long at most, and seek where those go on that are; the partitions to be resumed."""
-        ready, until = [], self._clock.monotonic() + seconds
+        ready, under_way = [], sum(one.restoring is not None for one in self.held.values())
+        self._share, self._until = seconds / max(under_way, 1), self._clock.monotonic() + seconds
         for partition, one in list(self.held.items()):
-            if one.restoring is None or not self._restored(one.restoring, until):
+            if one.restoring is None:
                 continue
+            if one.returning is None:
+                one.returning = self._return(source, partition, one, one.restoring)
             try:
-                begin = self._resumption(source, partition, one)
+                begin = advanced(one.returning, self._clock, self._until)
+                if begin is None:
+                    continue
                 source.seek(partition, begin.offset)
             except OwnershipLostError:  # given to others meanwhile: the next poll says so
                 self.let_go([partition])
                 continue
-            one.next, one.quiet, one.restoring = begin.offset, begin.quiet, None
+            one.next, one.quiet, one.restoring, one.returning = begin.offset, begin.quiet, None, None
             one.saved = begin.offset if begin.reason == "state" else None
             one.at_end = begin.reason == "first_start" and self._rules.start == "latest"
             ready.append(partition)
             self._tell(partition, begin)
         return ready
-
-    def _restored(self, restoring: Restoring, until: float) -> bool:
-        """Whether a state is back by then."""
-        while not restoring.advance(max(0.0, until - self._clock.monotonic())):
-            if self._clock.monotonic() >= until:
-                return False
-        return True
 
     def let_go(self, gone: Iterable[Partition]) -> None:
         """Forget partitions and the series on them."""
@@ -85,19 +86,6 @@ class Partitions:
                 one.stream.monitor.drop(partition.number)
                 if one.restoring is not None:
                     one.restoring.close()
-
-    def keep(self, checkpoints: Checkpoints, revoked: Iterable[Partition]) -> None:
-        """Save the state of partitions that others go on with, so that it is at hand should they come back.
-
-        It is only a help, so a failure is noted and nothing follows: their offsets can be committed no more.
-        """
-        for partition in revoked:
-            one = self.held.get(partition)
-            if one is not None and one.restoring is None and one.saved != one.next:
-                try:
-                    checkpoints.keep(one.stream.detector, partition, state_of(partition, one, checkpoints))
-                except StateError as error:
-                    log.warning("state not kept", extra={"facts": {"reason": str(error)}})
 
     def advance(self, records: Mapping[Partition, Sequence[Record]]) -> None:
         """These records were observed."""
@@ -114,18 +102,23 @@ class Partitions:
             below[number] = offset
         return below
 
-    def _resumption(self, source: Source, partition: Partition, one: Held) -> Resumption:
-        """Where a partition goes on; its series stand in the monitor afterwards."""
+    def _return(
+        self, source: Source, partition: Partition, one: Held, restoring: Restoring
+    ) -> Generator[None, None, Resumption]:
+        """Read the state of a partition, see where it goes on, and put its series back into the monitor."""
+        while not restoring.advance(min(self._share, max(0.0, self._until - self._clock.monotonic()))):
+            yield
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
         monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
-        restoring = one.restoring  # until it is known where to go on: what is refused is not ours to commit
-        saved: SavedState | None = None
         try:
-            saved = restoring.state() if restoring is not None else None
+            saved = restoring.state()
             begin = resumption(saved, committed, bounds, digests, self._rules, log=one.log)
             if saved is not None and begin.reason == "state":
-                monitor.restore(saved.slots)
+                for _ in monitor.restoring(saved.slots, slices.SERIES):
+                    yield
+                    while self._clock.monotonic() > self._until:  # another partition has taken the time
+                        yield
         except StateError as error:
             log.error("state not usable", extra={"facts": {"partition": _name(partition), "reason": str(error)}})
             begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)

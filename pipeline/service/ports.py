@@ -6,7 +6,7 @@ method that can block takes a time limit in seconds, and failures are raised as 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -97,7 +97,19 @@ class SavedState:
     digest: str  # of the detector that the slots belong to
     slots: Mapping[str, bytes]  # series to snapshot
     log: TopicLog | None = None  # that the offset is of; None where that was not kept
-    whole: bool = True  # False: of those slots only that were needed beside what was saved before
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of one partition as it stands before `offset`, to be saved a slice at a time."""
+
+    detector: str  # its name
+    offset: int
+    digest: str  # of the detector
+    series: Collection[str]  # whose slots are to be saved
+    take: Callable[[Iterable[str]], Mapping[str, bytes]]  # the slots of some of them
+    log: TopicLog | None = None
+    whole: bool = True  # False: of those series only that are needed beside what was saved before
 
 
 class StateStore(Protocol):
@@ -105,9 +117,6 @@ class StateStore(Protocol):
 
     def load(self, detector: str, partition: Partition) -> SavedState | None: ...  # StateError when unreadable
     def save(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # all or nothing
-
-
-States = Mapping[Partition, tuple[str, SavedState]]  # of some partitions, with the name of the detector
 
 
 class Restoring(Protocol):
@@ -125,8 +134,9 @@ class Checkpoints(Protocol):
         self, detector: str, partition: Partition, changed: Collection[str]
     ) -> set[str] | None: ...  # series whose slots the next state needs, given those that changed; None: all
     def restore(self, detector: str, partition: Partition) -> Restoring: ...
-    def commit(self, offsets: Mapping[Partition, int], states: States) -> None: ...  # next offsets to read
-    def keep(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # of a partition given up
+    def commit(
+        self, offsets: Mapping[Partition, int], states: Mapping[Partition, Checkpoint]
+    ) -> Iterator[None]: ...  # next offsets to read; done when it is exhausted, and nothing is observed meanwhile
     def abandon(self) -> bool: ...  # undo what was put out since the last commit; False where it is out for good
     def close(self, timeout_seconds: float) -> None: ...
 

@@ -21,7 +21,7 @@ from pipeline.exceptions import (
     PoisonedError,
     StateError,
 )
-from pipeline.service.commit import commit
+from pipeline.service.commit import Commit
 from pipeline.service.link import Connection, Link
 from pipeline.service.outputs import OutputTopics
 from pipeline.service.partitions import Partitions
@@ -64,7 +64,8 @@ class Service:
         self._changes: Changes = changes or Unchanging()
         self._staged: Staged | None = None  # to be taken over at the next commit
         self._joined = False  # the group has answered this connection
-        self._held_back = False  # too much is under way: nothing is read
+        self._held_back = False  # nothing is read: too much is under way, or a commit
+        self._commit: Commit | None = None  # that is under way
         self._commit_at = 0.0  # on the monotonic clock, as are the next two
         self._save_at = 0.0
         self._failing_since: float | None = None
@@ -135,25 +136,21 @@ class Service:
         read = self._scoring.take(connection.sink, poll.records, polled_at)
         self._scoring.waiting.settle(connection.source, hold=self._held_back)
         self._telemetry.lag(connection.source.lag_records(), read)
-        self._hold_back(connection)
         now = self._clock.monotonic()
-        due = now >= self._commit_at
-        if due and self._commit(connection, save=now >= self._save_at or self._staged is not None) and self._staged:
-            self._take_over(self._staged)
+        if self._commit is not None or now >= self._commit_at:
+            save = now >= self._save_at or self._staged is not None
+            if self._committed(connection, save=save) and save and self._staged is not None:
+                self._take_over(self._staged)
+        self._hold_back(connection)
 
     def _exchange(self, connection: Connection, poll: Poll) -> bool:
         """Let go of what is no longer ours, and take on what is; whether all of it began anew."""
-        undone = bool(poll.revoked or poll.lost) and connection.checkpoints.abandon()
-        if poll.revoked and not undone and not self._settings.dry_run:
-            try:  # outputs first: a state must not be ahead of them
-                connection.sink.flush(min(1.0, self._settings.flush_for))
-                self._partitions.keep(connection.checkpoints, poll.revoked)
-            except BrokerError as error:
-                self._failed("produce", error)
+        undone = False
         if poll.revoked or poll.lost:
-            gone = {*poll.revoked, *poll.lost}
+            self._drop_commit()
+            undone = connection.checkpoints.abandon()
             log.info("partitions given up", extra={"facts": {"revoked": len(poll.revoked), "lost": len(poll.lost)}})
-            self._partitions.let_go(gone)
+            self._partitions.let_go({*poll.revoked, *poll.lost})
         again = list(self._partitions.held) if undone else []
         connection.source.pause(again)
         self._partitions.take_on(connection.checkpoints, (*again, *poll.assigned))
@@ -174,47 +171,62 @@ class Service:
             connection.source.resume(ready)
 
     def _hold_back(self, connection: Connection) -> None:
-        """Read nothing while too much is under way to the broker, and go on when half of it has arrived."""
-        under_way = connection.sink.in_flight()
-        held = [partition for partition in self._partitions.held if self._partitions.reads(partition)]
-        if not self._held_back and under_way > self._settings.in_flight:
-            connection.source.pause(held)
-            self._held_back = True
-        elif self._held_back and under_way <= self._settings.in_flight // 2:
-            connection.source.resume(held)
-            self._held_back = False
+        """Read nothing while a commit or too much is under way to the broker; go on when half of that has arrived."""
+        most = self._settings.in_flight // 2 if self._held_back else self._settings.in_flight
+        hold = self._commit is not None or connection.sink.in_flight() > most
+        if hold != self._held_back:
+            held = [partition for partition in self._partitions.held if self._partitions.reads(partition)]
+            (connection.source.pause if hold else connection.source.resume)(held)
+            self._held_back = hold
 
-    def _commit(self, connection: Connection, *, save: bool) -> bool:
-        """Flush, save, commit, or say why not; a commit that failed is tried again soon."""
+    def _committed(self, connection: Connection, *, save: bool) -> bool:
+        """Begin a commit or go on with the one under way; whether all is committed. What fails is tried again soon."""
         now = self._clock.monotonic()
-        self._commit_at = now + self._settings.commit_every
-        if not (save or self._partitions.moved):
-            return True
-        if self._settings.dry_run:
-            return self._tell("dry run: nothing is sent, saved or committed", {})
+        if self._commit is None:
+            self._commit_at = now + self._settings.commit_every
+            if not (save or self._partitions.moved):
+                return True
+            if self._settings.dry_run:
+                return self._tell("dry run: nothing is sent, saved or committed", {})
+            self._commit = self._begin_commit(connection, save=save)
         try:
             with self._telemetry.stage("commit"):
-                done = commit(
-                    connection.sink,
-                    connection.checkpoints,
-                    self._partitions.held,
-                    self._settings.flush_for,
-                    self._clock,
-                    self._telemetry,
-                    save=save,
-                )
+                done = self._commit.advance(self._settings.commit_for)
         except (BrokerError, StateError) as error:
+            self._drop_commit()
             self._not_committed(error, now)
             return False
+        if done is None:
+            return False
+        saved, self._commit = self._commit.saves, None
         self._failing_since = None
         self._link.proved()
         self._telemetry.committed(ok=True)
         self._telemetry.dead_letters(self._scoring.letters, ok=True)
         self._scoring.letters = 0
-        if not save:
-            return True
-        self._save_at = now + self._settings.save_every
-        return self._tell("committed", done.facts())
+        if saved:
+            self._save_at = now + self._settings.save_every
+            self._tell("committed", done.facts())
+        return saved or not save
+
+    def _begin_commit(self, connection: Connection, *, save: bool) -> Commit:
+        if save:  # until it is done no offset is committed without it: it may have been dropped half written
+            self._save_at = min(self._save_at, self._clock.monotonic())
+        return Commit(
+            connection.sink,
+            connection.checkpoints,
+            self._partitions.held,
+            self._settings.flush_for,
+            self._clock,
+            self._telemetry,
+            save=save,
+        )
+
+    def _drop_commit(self) -> None:
+        """Begin anew, and soon: what is held is not what it was."""
+        if self._commit is not None:
+            self._commit.drop()
+            self._commit, self._commit_at = None, self._clock.monotonic()
 
     def _not_committed(self, error: PlumblineError, now: float) -> None:
         """Note a failed commit; where the broker is at fault for long, nothing else is left than to start over."""
@@ -231,7 +243,11 @@ class Service:
     def _last_commit(self, connection: Connection) -> bool:
         """Commit before leaving, again where it failed at once."""
         last_try = self._clock.monotonic() + self._settings.last_retry_within
-        while not self._commit(connection, save=True):
+        if self._commit is not None and not self._commit.saves:
+            self._drop_commit()
+        while not self._committed(connection, save=True):
+            if self._commit is not None:
+                continue
             if self._link.connection is None or self._clock.monotonic() > last_try:
                 return False
             try:
@@ -255,6 +271,7 @@ class Service:
 
     def _resume_elsewhere(self, connection: Connection, lost: Sequence[Partition]) -> None:
         """The records at these offsets are gone: begin as after a restart, with what the log holds now."""
+        self._drop_commit()
         try:
             self._partitions.take_on(connection.checkpoints, lost)
             self._restore(connection)
@@ -265,6 +282,7 @@ class Service:
     def _start_over(self) -> None:
         """Drop everything in memory and the connection; the next turn makes a new one and resumes from saved state."""
         log.warning("starting over", extra={"facts": {"partitions": len(self._partitions.held)}})
+        self._drop_commit()
         self._partitions.let_go(list(self._partitions.held))
         self._telemetry.assigned(())
         self._telemetry.health.disconnected()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline.service.commit import ResumeRules
+from pipeline.service.resumption import ResumeRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +24,5 @@ class ServiceSettings:
     dead_letter_limit: float = 1.0  # share of records that are no readings, above which, for long, the service ends
     dry_run: bool = False  # show alerts; send, save and commit nothing
     restore_for: float = 0.5  # of each turn, while states are on their way back
+    commit_for: float = 0.5  # of each turn, while a commit is under way
     resume: ResumeRules = field(default_factory=ResumeRules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Alert, Decoded, Ignored, Ints, Outcome, Readings, Rejected, Scores
 from pipeline.service.ports import Decoder, Record, Restoring, TopicLog
+from pipeline.service.resumption import Resumption
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Held:
 
     stream: Stream
     restoring: Restoring | None  # until its state is back; nothing is read meanwhile
+    returning: Generator[None, None, Resumption] | None = None  # the same as work under way
     next: int = 0  # the offset to observe next
     quiet: int = 0  # below it the outputs are stored already: observed without any
     saved: int | None = None  # as the saved state knows it; None: none is of use

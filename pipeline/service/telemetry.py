@@ -45,14 +45,12 @@ from pipeline.records import (
 from pipeline.service.health import Deadlines, Health
 from pipeline.service.lag import Lag
 from pipeline.service.ports import Clock, Partition, Record
+from pipeline.service.resumption import Restored
 from pipeline.service.scraped import Behind, Moment, Sensors
 from pipeline.service.stream import Served
 from pipeline.service.watched import SeriesShown, WatchedSeries
 
 Stage = Literal["decode", "observe", "emit", "commit"]
-Restored = Literal[
-    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned"
-]
 Operation = Literal["poll", "commit", "produce", "metadata"]
 Rule = Literal["direction", "ignore_below", "budget"]
 

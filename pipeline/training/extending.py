@@ -35,7 +35,7 @@ def new_series(detector: Detector, histories: Sequence[History]) -> list[Fitted]
         )
     ready = [series for series in prepared(new, detector.names) if series.calibrates]
     slots = Slots(detector)
-    slots.put(detector.slots, detector)
+    slots.put(slots.read(detector.slots, detector))
     steps = np.unique(slots.tracks.step[slots.table.in_use()])
     for series in ready:
         if series.regular and not (np.abs(steps - series.step) <= ALIKE * steps).any():
@@ -85,7 +85,7 @@ def _complete(detector: Detector, slots: Slots, longer: Detector) -> Detector:
         was = Extended(detector.digest, len(detector.calibrations), len(detector.slots))
         longer = replace(longer, extends=(*detector.extends, was))
     before = Slots(detector)
-    before.put(detector.slots, detector)
+    before.put(before.read(detector.slots, detector))
     old = before.take(detector.series, longer.digest)
     return replace(longer, slots={**old, **slots.take(slots.table.names(), longer.digest)})
 

@@ -3,8 +3,9 @@
 .venv/bin/python tests/bench/state.py [--series 1000 100000]
 
 The demo's detector (64 units), one partition. A checkpoint is what the service does: snapshots, then a transaction
-with the offset, or a file and the offset. `share` is what the checkpoint of all series takes of the 30 seconds between
-two, and so of the readings that a service at its limit could have scored meanwhile.
+with the offset, or a file and the offset; between two slices of it the service polls. `share` is what the checkpoint of
+all series takes of the 30 seconds between two, and so of the readings that a service at its limit could have scored
+meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,10 @@ from pipeline.connectors.state_folder import StateFolder
 from pipeline.detector.detector import Detector
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Readings
+from pipeline.service import slices
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
-from pipeline.service.ports import Checkpoints, Partition, SavedState
+from pipeline.service.ports import Checkpoint, Checkpoints, Partition
 from pipeline.settings import StateSettings
 from tests.bench.throughput import about
 
@@ -69,17 +72,24 @@ def measure(cluster: Cluster, folder: Path, detector: Detector, rest: Readings, 
             ),
         }
         print(f"\n{series:,} series, {monitor.slot_bytes:,} bytes each; scoring one reading of each: {seconds:.2f} s")
-        print("| kept in | first checkpoint | all changed | a tenth changed | share | restored |")
-        print("|---|---|---|---|---|---|")
+        print(
+            "| kept in | first checkpoint | all changed | its longest slice | a tenth changed | share | restored "
+            "| its longest slice | let go |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|")
         for kept, checkpoints in ways.items():
-            first = timed(lambda c=checkpoints: commit(c, topic, monitor, 1, None))
-            every = timed(lambda c=checkpoints: commit(c, topic, monitor, 2, 0))
-            tenth = timed(lambda c=checkpoints: commit(c, topic, monitor, 3, series * (TENTH - 1) // TENTH))
+            first, _ = timed(commit(checkpoints, topic, monitor, 1, None))
+            every, longest = timed(commit(checkpoints, topic, monitor, 2, 0))
+            tenth, _ = timed(commit(checkpoints, topic, monitor, 3, series * (TENTH - 1) // TENTH))
             fresh = Monitor(detector, fresh=True)
-            back = timed(lambda c=checkpoints, m=fresh: restore(c, topic, m))
+            back, slowest = timed(restore(checkpoints, topic, fresh))
             assert len(fresh) == series
+            gone, _ = timed(drop(fresh))
             share = every / StateSettings(None).every_seconds
-            print(f"| {kept} | {first:.2f} s | {every:.2f} s | {tenth:.2f} s | {share:.1%} | {back:.2f} s |")
+            print(
+                f"| {kept} | {first:.2f} s | {every:.2f} s | {longest:.2f} s | {tenth:.2f} s | {share:.1%} "
+                f"| {back:.2f} s | {slowest:.2f} s | {gone:.2f} s |"
+            )
     source.close(1)
     ways["changelog"].close(1)
 
@@ -100,7 +110,9 @@ def observed(monitor: Monitor, rest: Readings, row: int, series: int) -> float:
             np.zeros(count, np.int32),
             code.astype(np.int64),
         )
-        took += timed(lambda given=readings: monitor.observe(given))
+        begun = time.perf_counter()
+        monitor.observe(readings)
+        took += time.perf_counter() - begun
     return took
 
 
@@ -113,31 +125,40 @@ def member(cluster: Cluster, topic: str) -> KafkaSource:
     return source
 
 
-def commit(checkpoints: Checkpoints, topic: str, monitor: Monitor, offset: int, since: int | None) -> None:
+def commit(checkpoints: Checkpoints, topic: str, monitor: Monitor, offset: int, since: int | None) -> Iterator[None]:
     """One checkpoint, of the slots that changed where that is enough."""
-    wanted = None
+    partition, series, wanted = Partition(topic, 0), monitor.series_of(0), None
     if since is not None:
-        wanted = checkpoints.needed("fleet", Partition(topic, 0), monitor.series_of(0, since))
-    slots = monitor.snapshot(wanted)
-    state = SavedState(offset, monitor.detector.digest, slots, whole=wanted is None)
-    checkpoints.commit({Partition(topic, 0): offset}, {Partition(topic, 0): ("fleet", state)})
+        wanted = checkpoints.needed("fleet", partition, monitor.series_of(0, since))
+    series = series if wanted is None else [name for name in series if name in wanted]
+    state = Checkpoint("fleet", offset, monitor.detector.digest, series, monitor.snapshot, whole=wanted is None)
+    yield from checkpoints.commit({partition: offset}, {partition: state})
 
 
-def restore(checkpoints: Checkpoints, topic: str, monitor: Monitor) -> None:
+def restore(checkpoints: Checkpoints, topic: str, monitor: Monitor) -> Iterator[None]:
     """The state back in a monitor."""
     restoring = checkpoints.restore("fleet", Partition(topic, 0))
     while not restoring.advance(0.5):
-        pass
+        yield
     state = restoring.state()
     assert state is not None
-    monitor.restore(state.slots)
+    yield from monitor.restoring(state.slots, slices.SERIES)
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+def drop(monitor: Monitor) -> Iterator[None]:
+    """The partition is another's."""
+    monitor.drop(0)
+    yield
+
+
+def timed(work: Iterator[None]) -> tuple[float, float]:
+    """Seconds that work takes, and the longest of its slices."""
+    begun = last = time.perf_counter()
+    longest = 0.0
+    for _ in chain(work, [None]):
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return last - begun, longest
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import AbandonedError, BrokerError, OwnershipLostError, StateError
+from pipeline.service import slices
 from pipeline.service.changelog import Changelog, forgotten
-from pipeline.service.ports import Message, Partition, SavedState, TopicLog
+from pipeline.service.ports import Checkpoint, Message, Partition, SavedState, TopicLog
 
 pytestmark = pytest.mark.kafka
 
@@ -83,28 +84,42 @@ def restored(member, number=0, detector="pumps"):
     return restoring.state()
 
 
+def checkpoint(state, needed=None):
+    """A state to be saved: whole, or those of its series that are needed beside what was saved before."""
+
+    def take(series):
+        return {name: state.slots[name] for name in series}
+
+    series = sorted(state.slots if needed is None else needed)
+    return Checkpoint("pumps", state.offset, state.digest, series, take, state.log, needed is None)
+
+
 def changed(member, offset, before, **slots):
-    """The state after these slots changed, with what is needed beside them."""
-    whole = dict(before.slots) | slots
-    needed = member.checkpoints.needed("pumps", Partition(member.topic, 0), list(slots))
-    return SavedState(offset, before.digest, {name: whole[name] for name in needed}, before.log, whole=False)
+    """The state after these slots changed, and its checkpoint with what is needed beside them."""
+    whole = SavedState(offset, before.digest, dict(before.slots) | slots, before.log)
+    return checkpoint(whole, member.checkpoints.needed("pumps", Partition(member.topic, 0), list(slots)))
 
 
-def commit(member, states, number=0, detector="pumps"):
-    """Each state in a checkpoint of its own."""
+def begin(member, one, number=0):
+    """A commit that is under way, of a state or a checkpoint of one."""
     partition = Partition(member.topic, number)
+    one = checkpoint(one) if isinstance(one, SavedState) else one
+    return member.checkpoints.commit({partition: one.offset}, {partition: one})
+
+
+def commit(member, states, number=0):
+    """Each state in a checkpoint of its own."""
     for state in states:
-        member.checkpoints.commit({partition: state.offset}, {partition: (detector, state)})
+        for _ in begin(member, state, number):
+            pass
 
 
 def test_what_was_committed_comes_back_with_the_slots_that_changed_last(members):
     member = members().join(2)
     commit(member, [WHOLE])
-    later = changed(member, 9, WHOLE, b=b"b2", c=b"c1")
-    commit(member, [later])
+    commit(member, [changed(member, 9, WHOLE, b=b"b2", c=b"c1")])
 
-    found = restored(member)
-    assert found == replace(later, slots={"a": b"a1", "b": b"b2", "c": b"c1"}, whole=True)
+    assert restored(member) == replace(WHOLE, offset=9, slots={"a": b"a1", "b": b"b2", "c": b"c1"})
     assert member.source.committed(Partition(member.topic, 0)) == 9
     assert restored(member, 1) is None
     assert restored(member, 0, "others") is None
@@ -136,7 +151,8 @@ def test_a_state_goes_on_where_another_process_restored_it(members):
 def test_offsets_can_be_committed_without_a_state(members):
     member = members().join(2)
     commit(member, [WHOLE])
-    member.checkpoints.commit({Partition(member.topic, 0): 8}, {})
+    for _ in member.checkpoints.commit({Partition(member.topic, 0): 8}, {}):
+        pass
 
     assert restored(member).offset == 5
     assert member.source.committed(Partition(member.topic, 0)) == 8
@@ -145,7 +161,7 @@ def test_offsets_can_be_committed_without_a_state(members):
 def test_a_checkpoint_that_was_never_ended_is_not_seen_and_the_restore_waits_for_its_end(members, cluster):
     member = members(name="dies").join(2)
     commit(member, [WHOLE])
-    member.checkpoints._write("pumps", Partition(member.topic, 0), SavedState(9, WHOLE.digest, {"a": b"half"}))
+    next(begin(member, replace(WHOLE, offset=9, slots={"a": b"half"})))
     member.sink.flush(5)  # and here the process dies: nothing ends the transaction but its time
 
     waiting = members().checkpoints.restore("pumps", Partition(member.topic, 0))
@@ -154,6 +170,34 @@ def test_a_checkpoint_that_was_never_ended_is_not_seen_and_the_restore_waits_for
     while not waiting.advance(1.0):
         pass
     assert waiting.state() == WHOLE
+
+
+def test_a_checkpoint_that_was_dropped_half_written_is_stored_by_no_later_commit(members, monkeypatch):
+    monkeypatch.setattr(slices, "SERIES", 1)
+    member, other = members().join(2), replace(WHOLE, offset=7)
+    commit(member, [WHOLE])
+    next(begin(member, changed(member, 9, WHOLE, a=b"a2", b=b"b2")))  # and then a partition moves
+    with pytest.raises(AbandonedError, match="the state of 1 partitions was left half written"):
+        commit(member, [other], number=1)
+    assert not member.checkpoints.abandon()  # no outputs were in it
+    commit(member, [other], number=1)
+
+    assert restored(member) == WHOLE
+    assert restored(member, 1) == other
+
+
+def test_a_checkpoint_that_was_dropped_half_written_is_made_good_by_one_of_the_same_partition(members, monkeypatch):
+    monkeypatch.setattr(slices, "SERIES", 1)
+    member = members().join(2)
+    commit(member, [WHOLE])
+    many = {f"series-{number}": b"s" for number in range(500)}
+    for offset in (9, 12):  # a life ends here, and the first time it does not get far
+        under_way = begin(member, changed(member, offset, WHOLE, **many))
+        next(under_way)
+    for _ in under_way:
+        pass
+
+    assert restored(member) == replace(WHOLE, offset=12, slots=dict(WHOLE.slots) | many)
 
 
 def test_a_process_that_lost_its_partitions_cannot_write_over_the_state_of_its_heir(members):
@@ -167,7 +211,7 @@ def test_a_process_that_lost_its_partitions_cannot_write_over_the_state_of_its_h
 
     old.sink._member = lambda: metadata
     with pytest.raises(AbandonedError, match="the offsets failed"):
-        commit(old, [SavedState(6, WHOLE.digest, {"a": b"of the old owner"}, WHOLE.log)])
+        commit(old, [replace(WHOLE, offset=6, slots={"a": b"of the old owner"})])
     old.sink.close(5)
     assert restored(heir) == newer
     assert heir.source.committed(Partition(heir.topic, 0)) == 30
@@ -179,7 +223,7 @@ def test_two_processes_with_one_transactional_id_do_not_both_write(members):
     members(name="one-id")
 
     with pytest.raises(AbandonedError, match=r"another process uses this kafka\.transactional_id"):
-        commit(first, [SavedState(6, WHOLE.digest, {}, WHOLE.log, whole=False)])
+        commit(first, [replace(WHOLE, offset=6)])
 
 
 def test_who_is_no_member_commits_nothing(members):

@@ -45,7 +45,7 @@ def failing_sites(seed, rows=480):
 READINGS = failing_sites(seed=1)
 
 
-def told(policy, readings, cuts=(), restart=False):
+def told(policy, readings, cuts=(), restart=False, at_once=1000):
     """The events that are told of a stream cut before these rows, by one monitor or by a new one after every cut."""
     monitor, said = Monitor(unmoved(), policy), []
     for rows in np.split(np.arange(len(readings)), sorted(cuts)):
@@ -53,7 +53,8 @@ def told(policy, readings, cuts=(), restart=False):
         if restart:
             state = monitor.snapshot()
             monitor = Monitor(unmoved(), policy)
-            monitor.restore(state)
+            for _ in monitor.restoring(state, at_once):
+                pass
             assert monitor.snapshot() == state
     return said
 
@@ -152,7 +153,8 @@ def test_any_cutting_of_the_stream_and_a_restart_at_every_cut_tell_the_same(cuts
 def test_a_restart_after_every_reading_tells_the_same():
     short = READINGS[:700]
 
-    assert told(GROUPED, short, range(1, len(short)), restart=True) == told(GROUPED, short)
+    for at_once in (1, 1000):  # series that are put back together
+        assert told(GROUPED, short, range(1, len(short)), restart=True, at_once=at_once) == told(GROUPED, short)
 
 
 def test_without_group_by_nothing_changes_and_labels_are_only_told():

@@ -53,7 +53,7 @@ def test_a_dropped_slot_is_cleared_and_used_again():
     slot = filled(table, columns, "a")
     aside.counts[slot] = 9
     filled(table, columns, "b")
-    table.drop("a")
+    table.drop(["a"])
     again = table.add("c")
 
     assert again == slot
@@ -65,7 +65,7 @@ def test_a_dropped_slot_is_cleared_and_used_again():
 def test_a_free_slot_has_no_name():
     table = Table(few())
     slot = table.add("a")
-    table.drop("a")
+    table.drop(["a"])
 
     with pytest.raises(KeyError):
         table.name(slot)

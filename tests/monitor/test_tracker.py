@@ -242,7 +242,7 @@ def test_a_gap_while_a_series_gathers_loses_nothing_of_it(one):
 def test_steps_that_were_bridged_are_counted(one):
     detector, part = one.detector, after(one).shifted(30, 4).shifted(40, 60).shifted(50, 9)
     slots = Slots(detector)
-    slots.put(dict(detector.slots), detector)
+    slots.put(slots.read(detector.slots, detector))
     where = np.zeros(len(part), np.int64)
     tracked = Tracker(detector, slots.tracks).advance(stream(part), where, rounds_of(where))
 

@@ -22,10 +22,10 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.policy import FalseAlarms, Policy
 from pipeline.records import Readings
 from pipeline.service.checkpoints import StoreCheckpoints
-from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.link import Connection
 from pipeline.service.outputs import OutputTopics
+from pipeline.service.resumption import ResumeRules
 from pipeline.service.service import Service
 from pipeline.service.service_settings import ServiceSettings
 from pipeline.service.stream import Served, Stream

@@ -11,8 +11,9 @@ from pipeline.exceptions import LogChangedError
 from pipeline.formats import times
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
-from pipeline.service.commit import ResumeRules
+from pipeline.service import slices
 from pipeline.service.ports import Partition
+from pipeline.service.resumption import ResumeRules
 from tests.service.memory import PowerCutError, World
 from tests.service.small import (
     BEGIN,
@@ -287,15 +288,19 @@ def test_a_lost_partition_is_not_even_saved(world, detector):
     assert list(bench.streams[0].monitor.snapshot()) == ["pump-2"]
 
 
-def test_a_partition_that_comes_back_goes_on_without_a_repetition(world, detector):
-    bench = Bench(world, detector, commit_every=60.0)
-    bench.begin(4)
+def test_a_partition_that_comes_back_repeats_only_what_was_not_committed(world, detector):
+    bench = Bench(world, detector, commit_every=1.0)
+    bench.begin(6)
+    at = world.committed[ONE]
     bench.source.take_away(ONE)
     bench.source.give(ONE)
     bench.finish()
-    told = [(score["series"], score["timestamp"]) for score in scores_in(world)]
+    copies, expected = put_out(world), put_out_of(world, detector)
+    twice = [about for about, some in copies.items() if len(some) > 1]
 
-    assert len(told) == len(set(told))
+    assert at > 0
+    assert_nothing_lost_and_repeats_agree(copies, expected)
+    assert all(about[-1] >= times.iso(BEGIN + STEP * (at // 2)) for about in twice if about[0] == "scores")
 
 
 def test_what_is_no_reading_goes_to_the_dead_letters_as_it_came(world, detector):
@@ -430,6 +435,75 @@ def test_while_outputs_do_not_arrive_nothing_is_read_and_the_group_is_kept(world
     assert bench.source.position != read
 
 
+@pytest.fixture
+def finely_sliced(monkeypatch):
+    monkeypatch.setattr(slices, "SERIES", 1)
+
+
+@pytest.mark.usefixtures("finely_sliced")
+def test_a_commit_goes_on_in_slices_between_polls_and_nothing_is_read_meanwhile(world, detector):
+    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
+    bench.begin(1)
+    while not bench.source.paused or not bench.source.position:
+        bench.go_on(1)
+    read, polls = dict(bench.source.position), world.steps.count("poll")
+    while not world.committed:
+        bench.go_on(1)
+
+    assert world.steps.count("poll") - polls >= 4  # of three series, and a file for each of two partitions
+    assert bench.source.position == read == world.committed
+    assert {partition: state.offset for (_, partition), state in world.states.items()} == read
+
+    assert bench.finish()
+    assert_nothing_lost_and_repeats_agree(put_out(world), put_out_of(world, detector))
+    assert all(len(copies) == 1 for copies in put_out(world).values())
+
+
+@pytest.mark.usefixtures("finely_sliced")
+@pytest.mark.parametrize("turns", range(1, 12, 2))
+def test_a_stop_in_the_middle_of_a_commit_ends_it(world, detector, turns):
+    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
+    bench.begin(6 + turns)
+
+    assert bench.service.stop()
+    assert world.committed == bench.source.position
+    assert {partition: state.offset for (_, partition), state in world.states.items()} == world.committed
+
+
+@pytest.mark.usefixtures("finely_sliced")
+def test_a_partition_that_goes_in_the_middle_of_a_commit_is_not_in_it(world, detector):
+    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
+    bench.begin(1)
+    while not bench.source.paused or not bench.source.position:
+        bench.go_on(1)
+    bench.source.take_away(ONE)
+    while not world.committed:
+        bench.go_on(1)
+
+    assert set(world.committed) == {TWO}
+    assert {partition for _, partition in world.states} == {TWO}
+
+
+@pytest.mark.usefixtures("finely_sliced")
+def test_a_state_comes_back_in_slices_and_one_that_is_damaged_in_the_last_of_them_not_at_all(world, detector):
+    Bench(world, detector).run()
+    saved = world.states["pumps", ONE]
+    world.states["pumps", ONE] = replace(saved, slots={**saved.slots, "pump-1": saved.slots["pump-1"][:-1]})
+    bench = Bench(world, detector, restore_for=0.0)
+    bench.begin(1)
+    monitor, turns = bench.streams[0].monitor, 1
+    while ONE not in bench.source.position:
+        assert monitor.series_of(0) == []
+        bench.go_on(1)
+        turns += 1
+
+    assert turns == 2
+    assert monitor.series_of(0) == []
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "corrupt"}) == 1
+    bench.finish()
+    assert_nothing_lost_and_repeats_agree(put_out(world), put_out_of(world, detector))
+
+
 def test_an_outage_keeps_polling_then_starts_over_and_goes_on_where_it_was(world, detector):
     bench = Bench(world, detector)
     bench.begin(6)
@@ -534,4 +608,4 @@ def test_a_commit_is_one_line_with_its_facts(world, detector, caplog):
 
     assert sum(fact["readings"] for fact in facts) == 3 * ROWS
     assert all(fact["partitions"] == 2 for fact in facts)
-    assert {"alerts", "invalid", "saved", "slots", "flush_ms", "snapshot_ms", "commit_ms"} <= set(facts[0])
+    assert {"alerts", "invalid", "saved", "slots", "flush_ms", "commit_ms", "slices"} <= set(facts[0])

@@ -25,17 +25,45 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 def offsets_before_outputs(patch: pytest.MonkeyPatch) -> None:
     """The offsets are committed, and only then the outputs flushed."""
+    begin = service.Service._begin_commit
 
-    def commit(sink, checkpoints, *others, **options):
+    def hasty(self, connection, *, save):
         class Late:
             def flush(self, seconds):
                 """Not yet."""
 
-        done = commits.commit(Late(), checkpoints, *others, **options)
-        sink.flush(1.0)
-        return done
+        commit = begin(self, connection._replace(sink=Late()), save=save)
+        advance = commit.advance
 
-    patch.setattr(service, "commit", commit)
+        def flushing_afterwards(seconds):
+            done = advance(seconds)
+            if done is not None:
+                connection.sink.flush(1.0)
+            return done
+
+        commit.advance = flushing_afterwards
+        return commit
+
+    patch.setattr(service.Service, "_begin_commit", hasty)
+
+
+def read_on_during_a_commit(patch: pytest.MonkeyPatch) -> None:
+    """Records are observed between two slices of a commit."""
+    patch.setattr(service.Service, "_hold_back", lambda *_: None)
+
+
+def commit_kept_at_a_rebalance(patch: pytest.MonkeyPatch) -> None:
+    """A commit that is under way goes on when partitions have moved."""
+    exchange = service.Service._exchange
+
+    def keeping(self, connection, poll):
+        self._drop_commit = lambda: None
+        try:
+            return exchange(self, connection, poll)
+        finally:
+            del self._drop_commit
+
+    patch.setattr(service.Service, "_exchange", keeping)
 
 
 def failed_flush_passed_over(patch: pytest.MonkeyPatch) -> None:
@@ -126,7 +154,7 @@ def changed_slots_left_out(patch: pytest.MonkeyPatch) -> None:
     def few(partition, one, checkpoints):
         state = state_of(partition, one, checkpoints)
         last = one.stream.monitor.series_of(partition.number, one.next - 1)
-        return state if state.whole else replace(state, slots={name: state.slots[name] for name in last})
+        return state if state.whole else replace(state, series=[name for name in state.series if name in last])
 
     patch.setattr(commits, "state_of", few)
 
@@ -204,6 +232,12 @@ def read_on_behind_what_waits(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS: list[tuple[Mutant, Keeping]] = [
+    (read_on_during_a_commit, "folder"),
+    (read_on_during_a_commit, "changelog"),
+    (read_on_during_a_commit, "exactly_once"),
+    (commit_kept_at_a_rebalance, "folder"),
+    (commit_kept_at_a_rebalance, "changelog"),
+    (commit_kept_at_a_rebalance, "exactly_once"),
     (offsets_before_outputs, "folder"),
     (offsets_before_outputs, "changelog"),
     (failed_flush_passed_over, "folder"),

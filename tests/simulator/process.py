@@ -14,10 +14,10 @@ from pipeline.exceptions import BrokerError, PlumblineError, SettingsError
 from pipeline.formats.mapping import InputMapping
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
-from pipeline.service.commit import ResumeRules
 from pipeline.service.health import Deadlines
 from pipeline.service.link import Connection
 from pipeline.service.reload import Staged
+from pipeline.service.resumption import ResumeRules
 from pipeline.service.service import Service
 from pipeline.service.service_settings import ServiceSettings
 from pipeline.service.stream import Served, Stream
@@ -73,7 +73,9 @@ class Process:
         mapping: InputMapping,
         batch: int,
         resume: ResumeRules,
+        slice_for: float,
     ) -> None:
+        self.slice_for = slice_for
         self.cluster, self.detector, self.name, self.keeping, self.batch = cluster, detector, name, keeping, batch
         self.mapping = mapping
         self.resume = resume
@@ -152,6 +154,8 @@ class Process:
             save_every=3.0 if exactly else 0.0,
             poll_for=0.3,
             flush_for=1.0,
+            commit_for=self.slice_for,
+            restore_for=self.slice_for,
             resume=self.resume,
         )
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from pipeline.service import slices
 from tests.service.small import small_detector
 from tests.simulator.mutants import MUTANTS, catch_up_aloud, read_on_behind_what_waits
 from tests.simulator.schedule import Schedule, tried
@@ -16,6 +17,12 @@ SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
 @pytest.fixture(scope="module")
 def detector():
     return small_detector()
+
+
+@pytest.fixture(autouse=True)
+def finely_sliced(monkeypatch):
+    """A state of four series has slices too."""
+    monkeypatch.setattr(slices, "SERIES", 1)
 
 
 @pytest.fixture(autouse=True)

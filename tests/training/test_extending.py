@@ -42,7 +42,7 @@ def longer(fleet):
 def columns_of(detector, name):
     """All that a slot holds, but which calibration it is held against."""
     slots = Slots(detector)
-    slots.put(detector.slots, detector)
+    slots.put(slots.read(detector.slots, detector))
     where = slots.table[name]
     slots.marks.calibration[where] = 0
     return slots.table.pack([name])[0]

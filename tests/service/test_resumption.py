@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.exceptions import LogChangedError
-from pipeline.service.commit import Bounds, ResumeRules, Resumption, resumption
 from pipeline.service.ports import SavedState, TopicLog
+from pipeline.service.resumption import Bounds, ResumeRules, Resumption, resumption
 
 DIGEST, HEIR = "d" * 64, "a" * 64
 OURS = frozenset({HEIR, DIGEST})  # of a detector that extends the one of before
