@@ -82,15 +82,15 @@ class KafkaSource:
             raise
         self._consumer.subscribe(topics=list(topics), listener=_Notes(self._consumer, assignor, self._changes))
 
-    def poll(self, timeout_seconds: float) -> Poll:
-        """Records of the partitions that were resumed, and what became of the assignment.
+    def poll(self, timeout_seconds: float, most: int | None = None) -> Poll:
+        """So many records at most of the partitions that were resumed, and what became of the assignment.
 
         Returns within the time limit while the group is stable, and when it has settled otherwise. OffsetLostError from
         every poll until the partitions that it names are sought; StalledError after `settle_seconds`.
         """
         before = set(self._owned)
         try:
-            polled = self._settled_poll(int(timeout_seconds * 1000))
+            polled = self._settled_poll(int(timeout_seconds * 1000), most)
         except OffsetOutOfRangeError as error:
             raise self._gone("records are gone", dict(error.args[0])) from error
         except NoOffsetForPartitionError as error:
@@ -190,14 +190,14 @@ class KafkaSource:
         except KafkaError as error:
             raise BrokerError(f"leaving group {self._group_id} failed: {in_words(error)}") from error
 
-    def _settled_poll(self, timeout_ms: int) -> Mapping[TopicPartition, list[Record]]:
+    def _settled_poll(self, timeout_ms: int, most: int | None) -> Mapping[TopicPartition, list[Record]]:
         """Never work while the group is joining: a join that completes between two polls is lost."""
-        polled: Mapping[TopicPartition, list[Record]] = self._consumer.poll(timeout_ms)
+        polled: Mapping[TopicPartition, list[Record]] = self._consumer.poll(timeout_ms, max_records=most)
         deadline = time.monotonic() + self._settle_seconds
         while not polled and self._consumer.group_metadata().state != MemberState.STABLE and not self._stopping():
             if time.monotonic() > deadline:
                 raise StalledError(f"group {self._group_id} has not settled for {self._settle_seconds:g} s; join anew")
-            polled = self._consumer.poll(1000)
+            polled = self._consumer.poll(1000, max_records=most)
         return polled
 
     def _settle_accounts(self, before: set[Partition]) -> tuple[tuple[Partition, ...], ...]:

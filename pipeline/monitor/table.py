@@ -75,6 +75,7 @@ class Table:
         self._slots: dict[str, int] = {}
         self._names: list[str | None] = []  # by slot; None where a slot is free
         self._free: list[int] = []
+        self._room = len(columns[0].arrays()[0])
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -109,10 +110,10 @@ class Table:
         else:
             slot = len(self._names)
             self._names.append(None)
-            room = len(self.columns[0].arrays()[0])
-            if slot >= room:
+            if slot >= self._room:
+                self._room = max(2 * self._room, 16)
                 for columns in self._all:
-                    columns.grow(max(2 * room, 16))
+                    columns.grow(self._room)
         self._names[slot] = series
         self._slots[series] = slot
         return slot

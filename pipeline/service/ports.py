@@ -59,7 +59,7 @@ class TopicLog(NamedTuple):
 class Source(Protocol):
     """Records of the subscribed topics, as a member of a group."""
 
-    def poll(self, timeout_seconds: float) -> Poll: ...
+    def poll(self, timeout_seconds: float, most: int | None = None) -> Poll: ...  # so many records at most
     def committed(self, partition: Partition) -> int | None: ...  # the next offset to read; None: never committed
     def bounds(self, partition: Partition) -> tuple[int, int]: ...  # first offset kept, end offset
     def log(self, topic: str) -> TopicLog: ...

@@ -24,6 +24,7 @@ from pipeline.exceptions import (
 from pipeline.service.commit import Commit
 from pipeline.service.link import Connection, Link
 from pipeline.service.outputs import OutputTopics
+from pipeline.service.pace import Pace
 from pipeline.service.partitions import Partitions
 from pipeline.service.ports import Clock, Partition, Poll, Stop
 from pipeline.service.reload import Changes, Staged, Unchanging, preview
@@ -63,6 +64,7 @@ class Service:
         self._settings = settings
         self._changes: Changes = changes or Unchanging()
         self._staged: Staged | None = None  # to be taken over at the next commit
+        self._pace = Pace(settings.score_for)
         self._joined = False  # the group has answered this connection
         self._held_back = False  # nothing is read: too much is under way, or a commit
         self._commit: Commit | None = None  # that is under way
@@ -128,12 +130,13 @@ class Service:
 
     def _advance(self, connection: Connection) -> None:
         hurried = self._held_back or self._partitions.restoring
-        poll = connection.source.poll(0.1 if hurried else self._settings.poll_for)
+        poll = connection.source.poll(0.1 if hurried else self._settings.poll_for, self._pace.records)
         polled_at = self._clock.monotonic()
         self._telemetry.polled()
         if self._exchange(connection, poll):
             poll = replace(poll, records={})  # they come again, from where they were committed
         read = self._scoring.take(connection.sink, poll.records, polled_at)
+        self._pace.took(sum(map(len, poll.records.values())), self._clock.monotonic() - polled_at)
         self._scoring.waiting.settle(connection.source, hold=self._held_back)
         self._telemetry.lag(connection.source.lag_records(), read)
         now = self._clock.monotonic()

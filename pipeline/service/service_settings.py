@@ -23,6 +23,7 @@ class ServiceSettings:
     in_flight: int = 20_000  # messages under way above which nothing more is read
     dead_letter_limit: float = 1.0  # share of records that are no readings, above which, for long, the service ends
     dry_run: bool = False  # show alerts; send, save and commit nothing
+    score_for: float = 0.5  # of each turn: so many records are asked for as take so long
     restore_for: float = 0.5  # of each turn, while states are on their way back
     commit_for: float = 0.5  # of each turn, while a commit is under way
     resume: ResumeRules = field(default_factory=ResumeRules)

@@ -109,7 +109,7 @@ class MemorySource:
         self.paused.add(partition)
         self._assigned.append(partition)
 
-    def poll(self, timeout_seconds: float) -> Poll:
+    def poll(self, timeout_seconds: float, most: int = 5_000) -> Poll:
         self._world.seconds += timeout_seconds
         assigned, revoked, lost = tuple(self._assigned), tuple(self._revoked), tuple(self._lost)
         self._assigned, self._revoked, self._lost = [], [], []
@@ -120,7 +120,8 @@ class MemorySource:
                 raise OffsetLostError("records are gone", gone)
             for partition in sorted(self.owned - self.paused):
                 at = self.position[partition]
-                some = self._world.logs[partition][at : at + self._batch]
+                some = self._world.logs[partition][at : at + min(self._batch, most)]
+                most -= len(some)
                 if some:
                     records[partition] = some
                     self.position[partition] = at + len(some)

@@ -62,7 +62,7 @@ class SimulatedSource:
         self._position: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
 
-    def poll(self, timeout_seconds: float) -> Poll:
+    def poll(self, timeout_seconds: float, most: int = 5_000) -> Poll:
         cluster, name = self._cluster, self._process.name
         cluster.wait(timeout_seconds)
         if cluster.seconds < cluster.down_until:  # an outage is invisible to a poll
@@ -88,7 +88,8 @@ class SimulatedSource:
         records = {}
         for partition in sorted(member.owned - self._paused):
             at = self._position[partition]
-            some = cluster.logs[partition][at : at + self._batch]
+            some = cluster.logs[partition][at : at + min(self._batch, most)]
+            most -= len(some)
             if some:
                 records[partition] = some
                 self._position[partition] = at + len(some)
