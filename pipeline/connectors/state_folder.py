@@ -25,6 +25,7 @@ MAGIC: Final = b"plumbline state"
 VERSION: Final = 1
 SUFFIX: Final = ".state"
 LOCK: Final = "lock"
+PIECE_BYTES: Final = 16 << 20  # hashed, or written and synced, in one slice
 
 
 class StateFile(NamedTuple):
@@ -101,22 +102,38 @@ class StateFolder:
 
     def save(self, detector: str, partition: Partition, state: SavedState) -> None:
         """Replace the state of a partition, all or nothing, so that a power cut leaves the old one or the new one."""
+        for _ in self.saving(detector, partition, state):
+            pass
+
+    def saving(self, detector: str, partition: Partition, state: SavedState) -> Iterator[None]:
+        """The same in slices; the new one is there when it is exhausted."""
         if self._lock is None:
             raise ValueError("this folder is not open: nothing may be saved without its lock")
         path = self._path(detector, partition)
         content = _Content(detector, *partition, state.offset, state.digest, dict(state.slots), state.log)
-        body = msgspec.msgpack.encode(content)
-        head = b"%s %d\n%s\n" % (MAGIC, VERSION, hashlib.sha256(body).hexdigest().encode())
+        body = memoryview(msgspec.msgpack.encode(content))
+        pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+        check = hashlib.sha256()
+        for piece in pieces:
+            check.update(piece)
+            yield
+        head = b"%s %d\n%s\n" % (MAGIC, VERSION, check.hexdigest().encode())
         beside = path.with_suffix(".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(beside, head, body)
+            with beside.open("wb") as file:
+                for piece in (memoryview(head), *pieces):
+                    file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    yield
             beside.replace(path)
             _settle(path.parent)
         except OSError as error:
+            raise StateError(_refused(path, "written", error)) from error
+        finally:
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
-            raise StateError(_refused(path, "written", error)) from error
 
     def clear(self) -> None:
         """Delete all saved state; what else lies in the folder stays."""
@@ -168,14 +185,6 @@ def _safe(name: str) -> str:
     """A name as one part of a path, never `.` or `..`; different names stay different."""
     quoted = quote(name, safe="")
     return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
-
-
-def _write(path: Path, *parts: bytes) -> None:
-    """Write a file so that its bytes are on the disk."""
-    with path.open("wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _settle(folder: Path) -> None:

@@ -30,8 +30,8 @@ class StoreCheckpoints:
                 for some in sliced(state.series):
                     slots |= state.take(some)
                     yield
-                self._store.save(state.detector, partition, SavedState(state.offset, state.digest, slots, state.log))
-                yield
+                saved = SavedState(state.offset, state.digest, slots, state.log)
+                yield from self._store.saving(state.detector, partition, saved)
         self._source.commit(offsets)
 
     def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> None:

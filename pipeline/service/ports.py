@@ -116,7 +116,9 @@ class StateStore(Protocol):
     """A place where state outlives the process."""
 
     def load(self, detector: str, partition: Partition) -> SavedState | None: ...  # StateError when unreadable
-    def save(self, detector: str, partition: Partition, state: SavedState) -> None: ...  # all or nothing
+    def saving(
+        self, detector: str, partition: Partition, state: SavedState
+    ) -> Iterator[None]: ...  # all or nothing, and there when it is exhausted
 
 
 class Restoring(Protocol):

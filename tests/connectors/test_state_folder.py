@@ -1,8 +1,10 @@
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 
+from pipeline.connectors import state_folder
 from pipeline.connectors.state_folder import StateFolder, read_state, state_files
 from pipeline.exceptions import StateError
 from pipeline.service.ports import Partition, SavedState
@@ -90,6 +92,26 @@ def test_a_single_changed_byte_is_noticed(folder, tmp_path):
 
     with pytest.raises(StateError, match="truncated or damaged: delete it"):
         folder.load("pumps", PARTITION)
+
+
+def test_a_save_that_is_dropped_in_the_middle_leaves_the_state_of_before_and_no_other_file(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(state_folder, "PIECE_BYTES", 50)
+    folder.save("pumps", PARTITION, STATE)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    later = replace(STATE, offset=2000)
+    slices = len(list(folder.saving("pumps", PARTITION, later)))
+    folder.save("pumps", PARTITION, STATE)
+    for turns in range(1, slices):
+        under_way = folder.saving("pumps", PARTITION, later)
+        for _ in range(turns):
+            next(under_way)
+        under_way.close()
+
+        assert folder.load("pumps", PARTITION) == STATE
+        assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert slices > 8
 
 
 def test_a_state_of_a_later_version_is_refused(folder, tmp_path):

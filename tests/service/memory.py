@@ -206,7 +206,8 @@ class MemoryStore:
             raise state
         return state
 
-    def save(self, detector: str, partition: Partition, state) -> None:
+    def saving(self, detector: str, partition: Partition, state):
+        yield
         if self._world.disk_full:
             raise StateError("no space left on device; mend the disk")
         self._world.states[detector, partition] = state

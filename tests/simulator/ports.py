@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.exceptions import (
@@ -273,7 +273,8 @@ class SimulatedFolder:
     def load(self, detector: str, partition: Partition) -> SavedState | None:
         return self._cluster.folders[self._process.name].get((detector, partition))
 
-    def save(self, detector: str, partition: Partition, state: SavedState) -> None:
+    def saving(self, detector: str, partition: Partition, state: SavedState) -> Iterator[None]:
+        yield
         self._process.step("before save")
         if self._process.name in self._cluster.full:
             raise StateError("no space left on device")
