@@ -11,7 +11,7 @@ from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
 from pipeline.service.commit import Bounds, ResumeRules, Resumption, repartitioned, resumption, state_of
 from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, SavedState, Source, TopicLog
-from pipeline.service.stream import Held, Stream
+from pipeline.service.stream import Held, Passed, Stream
 from pipeline.service.telemetry import Telemetry
 
 log = logging.getLogger("plumbline.service")
@@ -50,6 +50,13 @@ class Partitions:
             stream = self._streams[partition.topic]
             stream.monitor.drop(partition.number)
             self.held[partition] = Held(stream, checkpoints.restore(stream.detector, partition))
+
+    def take_on_elsewhere(self, checkpoints: Checkpoints, lost: Sequence[Partition]) -> None:
+        """The same for partitions of ours whose next records are gone; what was put out before is not lost."""
+        before = {partition: self.held[partition] for partition in lost if partition in self.held}
+        self.take_on(checkpoints, lost)
+        for partition, one in before.items():
+            self.held[partition].passed = one.passed if one.log is None else Passed(one.log, one.reached)
 
     def go_on(self, source: Source, seconds: float) -> list[Partition]:
         """Bring states back for so long at most, and seek where those go on that are; the partitions to be resumed."""
@@ -118,6 +125,8 @@ class Partitions:
         """Where a partition goes on; its series stand in the monitor afterwards."""
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
+        if one.passed is not None and one.passed.log == one.log:
+            committed = max(committed or 0, one.passed.offset)
         monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
         restoring = one.restoring  # until it is known where to go on: what is refused is not ours to commit
         saved: SavedState | None = None

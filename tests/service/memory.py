@@ -115,7 +115,7 @@ class MemorySource:
         self._assigned, self._revoked, self._lost = [], [], []
         records = {}
         if not self._world.down:  # an outage is invisible to a poll
-            gone = {p: at for p, at in self.position.items() if at < self._world.bounds(p)[0]}
+            gone = {p: at for p, at in self.position.items() if p not in self.paused and at < self.bounds(p)[0]}
             if gone:
                 raise OffsetLostError("records are gone", gone)
             for partition in sorted(self.owned - self.paused):
