@@ -232,7 +232,7 @@ def test_a_topic_made_anew_between_two_polls_is_known_as_another_log(cluster, to
     admin.close()
     while not create_topic(cluster, topic, partitions=4):
         pass  # the old one is still there
-    with pytest.raises(OffsetLostError, match="made anew|gone"):
+    with pytest.raises(OffsetLostError, match=r"made anew|gone"):
         poll_until(lambda: False, reading)
 
     assert reading.source.log(topic).id != before.id
