@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -125,7 +126,8 @@ class Partitions:
         """Where a partition goes on; its series stand in the monitor afterwards."""
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
-        if one.passed is not None and one.passed.log == one.log:
+        overtaken = one.passed is not None and one.passed.log == one.log and one.passed.offset <= bounds.end
+        if overtaken and one.passed is not None:
             committed = max(committed or 0, one.passed.offset)
         monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
         restoring = one.restoring  # until it is known where to go on: what is refused is not ours to commit
@@ -140,7 +142,7 @@ class Partitions:
             begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)
         except LogChangedError as error:
             raise LogChangedError(f"{_name(partition)} {error}") from error
-        return begin
+        return replace(begin, reason="beyond_retention") if overtaken and begin.reason != "state" else begin
 
     def _same_log(self, partition: Partition, now: TopicLog) -> TopicLog:
         """What the topic is; LogChangedError where it has got partitions while others of it are held."""

@@ -164,6 +164,20 @@ def test_records_gone_before_the_first_commit_are_told_though_the_group_knows_no
     assert len(scores_in(world)) == read + 10
 
 
+def test_a_log_that_was_cut_off_behind_us_is_read_on_from_what_is_committed(world, detector, caplog):
+    """Its leader lost what had not been copied; how far we had come means nothing then, and the log is no other one."""
+    caplog.set_level("INFO", "plumbline.service")
+    bench = Slow(world, detector, seconds=0.5, commit_every=1e9)
+    begin(bench, caplog)
+    while bench.source.position[ONE] < ROWS - 10:
+        bench.go_on(1)
+    del world.logs[ONE][C + 10 :]
+    bench.go_on(1)
+
+    assert finish(bench)
+    assert [(facts["with"], facts["offset"]) for facts in told(caplog)] == [("state", B), ("state", B)]
+
+
 def test_a_log_that_retention_eats_again_and_again_is_followed(world, detector, caplog):
     """Whenever the partition begins anew, what it would begin with is gone already."""
     caplog.set_level("INFO", "plumbline.service")
