@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from kafka import KafkaProducer
@@ -50,6 +51,7 @@ class KafkaSink:
         self._acknowledged = 0
         self._failed = 0
         self._reason = ""
+        self._waiting: Counter[str] = Counter()  # under way, by topic
         self._producer: Any = connect(
             KafkaProducer,
             cluster,
@@ -95,9 +97,12 @@ class KafkaSink:
         except MessageSizeTooLargeError as error:
             raise TooLargeError(f"a message for {message.topic} was not taken: {in_words(error)}") from error
         except KafkaError as error:
-            raise BrokerError(f"a message for {message.topic} was not taken: {in_words(error)}") from error
+            first = f"; the first that failed: {self._reason}" if self._reason else ""
+            raise BrokerError(f"a message for {message.topic} was not taken: {in_words(error)}{first}") from error
         self._sent += 1
-        future.add_callback(self._stored)
+        with self._settled:
+            self._waiting[message.topic] += 1
+        future.add_callback(self._stored, message.topic)
         future.add_errback(self._refused, message.topic)
 
     def in_flight(self) -> int:
@@ -120,8 +125,10 @@ class KafkaSink:
                 f"the first: {self._reason}"
             )
         if waiting := self.in_flight():
+            where = ", ".join(f"{count} to {topic}" for topic, count in sorted((+self._waiting).items()))
             raise UnacknowledgedError(
-                f"{waiting} messages not acknowledged by {self._cluster.bootstrap_servers} within {timeout_seconds:g} s"
+                f"{waiting} messages not acknowledged by {self._cluster.bootstrap_servers} within "
+                f"{timeout_seconds:g} s: {where}"
             )
 
     def close(self, timeout_seconds: float) -> None:
@@ -134,14 +141,17 @@ class KafkaSink:
         with self._settled:
             self._sent = self._acknowledged = self._failed = 0
             self._reason = ""
+            self._waiting.clear()
 
-    def _stored(self, _: object) -> None:
+    def _stored(self, topic: str, _: object) -> None:
         with self._settled:
             self._acknowledged += 1
+            self._waiting[topic] -= 1
             self._settled.notify_all()
 
     def _refused(self, topic: str, error: BaseException) -> None:
         with self._settled:
             self._reason = self._reason or f"to {topic}: {in_words(error)}"
             self._failed += 1
+            self._waiting[topic] -= 1
             self._settled.notify_all()

@@ -238,6 +238,7 @@ class KafkaSource:
             ) from error
 
     def _gone(self, why: str, asked: Mapping[TopicPartition, Any]) -> OffsetLostError:
+        self._logs.clear()  # the topic may be another one by now
         places: dict[tuple[str, int], int | None] = {}
         for key, offset in asked.items():
             places[Partition(*key)] = offset if isinstance(offset, int) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from pipeline.service import slices
 from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, Source, TopicLog
 from pipeline.service.resumption import Bounds, ResumeRules, Resumption, repartitioned, resumption
 from pipeline.service.slices import advanced
-from pipeline.service.stream import Held, Stream
+from pipeline.service.stream import Held, Passed, Stream
 from pipeline.service.telemetry import Telemetry
 
 log = logging.getLogger("plumbline.service")
@@ -53,6 +54,14 @@ class Partitions:
             stream = self._streams[partition.topic]
             stream.monitor.drop(partition.number)
             self.held[partition] = Held(stream, checkpoints.restore(stream.detector, partition))
+
+    def take_on_elsewhere(self, checkpoints: Checkpoints, lost: Sequence[Partition]) -> None:
+        """The same for partitions of ours whose next records are gone; what was put out before is not lost."""
+        before = {partition: self.held[partition] for partition in lost if partition in self.held}
+        self.take_on(checkpoints, lost)
+        for partition, one in before.items():
+            known = one.log if one.restoring is None else None  # else it stands where it stood before this loss
+            self.held[partition].passed = one.passed if known is None else Passed(known, one.reached)
 
     def go_on(self, source: Source, seconds: float) -> list[Partition]:
         """Bring states back for so long at most, and seek where those go on that are; the partitions to be resumed."""
@@ -110,6 +119,9 @@ class Partitions:
             yield
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
+        overtaken = one.passed is not None and one.passed.log == one.log and one.passed.offset <= bounds.end
+        if overtaken and one.passed is not None:
+            committed = max(committed or 0, one.passed.offset)
         monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
         try:
             saved = restoring.state()
@@ -124,7 +136,7 @@ class Partitions:
             begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)
         except LogChangedError as error:
             raise LogChangedError(f"{_name(partition)} {error}") from error
-        return begin
+        return replace(begin, reason="beyond_retention") if overtaken and begin.reason != "state" else begin
 
     def _same_log(self, partition: Partition, now: TopicLog) -> TopicLog:
         """What the topic is; LogChangedError where it has got partitions while others of it are held."""

@@ -275,8 +275,9 @@ class Service:
     def _resume_elsewhere(self, connection: Connection, lost: Sequence[Partition]) -> None:
         """The records at these offsets are gone: begin as after a restart, with what the log holds now."""
         self._drop_commit()
+        connection.source.pause(lost)  # or each poll would fail anew, and each time the restore begin from its start
         try:
-            self._partitions.take_on(connection.checkpoints, lost)
+            self._partitions.take_on_elsewhere(connection.checkpoints, lost)
             self._restore(connection)
         except BrokerError as error:
             self._failed("metadata", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,6 +88,13 @@ class Stream:
         return Served(self.detector, self.topic, detector.digest, detector.names, self.monitor.target, step_seconds)
 
 
+class Passed(NamedTuple):
+    """How far a partition had come when the records behind were found to be gone: nothing below that is lost."""
+
+    log: TopicLog  # that the offset is of
+    offset: int
+
+
 @dataclass(slots=True)
 class Held:
     """A partition that is ours, and how far it has come: restoring, catching up, live."""
@@ -100,6 +108,7 @@ class Held:
     committed: int | None = None  # by us
     log: TopicLog | None = None  # that the offsets are of
     at_end: bool = False  # it began at the end of its log: another start would begin elsewhere until it is committed
+    passed: Passed | None = None  # where it begins anew behind a loss
 
     @property
     def catching_up(self) -> bool:

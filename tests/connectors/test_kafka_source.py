@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from kafka import KafkaAdminClient
 
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_sink import KafkaSink
@@ -219,3 +220,19 @@ def test_a_stop_is_not_kept_waiting_by_a_group_that_does_not_settle(join):
 def test_a_missing_topic_is_named_with_the_nearest_one(cluster, topic):
     with pytest.raises(BrokerError, match=f"there is no topic {topic}s .*there is {topic}.*Create it"):
         KafkaSource(cluster, "group", [f"{topic}s"])
+
+
+def test_a_topic_made_anew_between_two_polls_is_known_as_another_log(cluster, topic, join):
+    write(cluster, topic, range(3))
+    reading = Reading(join())
+    poll_until(lambda: len(reading.values) == 3, reading)
+    before = reading.source.log(topic)
+    admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
+    admin.delete_topics([topic])
+    admin.close()
+    while not create_topic(cluster, topic, partitions=4):
+        pass  # the old one is still there
+    with pytest.raises(OffsetLostError, match=r"made anew|gone"):
+        poll_until(lambda: False, reading)
+
+    assert reading.source.log(topic).id != before.id

@@ -12,6 +12,7 @@ from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.service.ports import Message
 from tests.laws.live import Live
+from tests.laws.test_exactly_once import changelog
 from tests.registry_server import RegistryServer, framed
 from tests.service.small import CHANNELS, bundled, calm_values, with_faults
 
@@ -83,10 +84,17 @@ def test_lines_are_scored_as_json_is(live, frame, expected):
     assert (said(scores), said(live.read("alerts"))) == expected
 
 
-def test_avro_waits_for_its_registry_and_is_then_scored_as_json_is(live, frame, expected):
+@pytest.mark.parametrize("trouble", ["away", "refusing"])
+@pytest.mark.parametrize("keeping", ["folder", "exactly_once"])
+def test_avro_waits_for_its_registry_and_is_then_scored_as_json_is(live, frame, expected, keeping, trouble):
     registry = RegistryServer(login="plumbline:secret")
     number = registry.register(SCHEMA)
-    registry.close()
+    if trouble == "away":
+        registry.close()
+    else:
+        registry.fault = lambda asked: asked.answer(401, {"error_code": 401, "message": "Unauthorized"})
+    if keeping == "exactly_once":
+        changelog(live, keeping)
     live.change(JSON_INPUT, "format: avro, series: {field: pump}, time: {field: at, unit: ms}")
     login = f"{{url: '{registry.url}', username: plumbline, password: {{file: secret}}}}"
     live.change("telemetry:", f"schema_registry: {login}\ntelemetry:")
@@ -97,12 +105,15 @@ def test_avro_waits_for_its_registry_and_is_then_scored_as_json_is(live, frame, 
     live.wait_for("for_seconds=2")
     assert live.read("scores") == live.read("dead") == []
 
-    registry.start()
+    if trouble == "away":
+        registry.start()
+    registry.fault = None
     scores = live.read("scores", len(frame))
     registry.close()
 
     assert live.stop()[0] == 0
     assert (said(scores), said(live.read("alerts"))) == expected
+    assert len(live.read("scores")) == len(frame)
     assert live.read("dead") == []
     assert "records are read again" in live.log()
     assert live.log().count("partition assigned") == 2  # it was never thrown out of its group

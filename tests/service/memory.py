@@ -115,7 +115,8 @@ class MemorySource:
         self._assigned, self._revoked, self._lost = [], [], []
         records = {}
         if not self._world.down:  # an outage is invisible to a poll
-            gone = {p: at for p, at in self.position.items() if at < self._world.bounds(p)[0]}
+            fetched = {p: at for p, at in self.position.items() if p not in self.paused}
+            gone = {p: at for p, at in fetched.items() if not self.bounds(p)[0] <= at <= self.bounds(p)[1]}
             if gone:
                 raise OffsetLostError("records are gone", gone)
             for partition in sorted(self.owned - self.paused):

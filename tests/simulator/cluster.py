@@ -63,6 +63,15 @@ class Member:
     expelled: bool = False
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """Records that retention deleted."""
+
+    partition: Partition
+    first: int  # kept since then
+    unknown: range  # deleted offsets that the group had not committed
+
+
 @dataclass
 class Cluster:
     """Everything that outlives a process."""
@@ -82,11 +91,21 @@ class Cluster:
     generation: int = 0
     down_until: float = 0.0
     registry_down_until: float = 0.0
+    deletions: list[Deletion] = field(default_factory=list)
 
     def publish(self, partition: Partition, key: bytes | None, value: bytes | None) -> None:
         """Append a record."""
         log = self.logs.setdefault(partition, [])
         log.append(Entry(partition.topic, partition.number, len(log), key, value, int(self.seconds * 1000)))
+
+    def first(self, partition: Partition) -> int:
+        """The first offset that is kept."""
+        return max((one.first for one in self.deletions if one.partition == partition), default=0)
+
+    def delete(self, partition: Partition, first: int) -> None:
+        """Retention passes: only records from this offset on are kept."""
+        unknown = range(max(self.first(partition), self.committed.get(partition, 0)), first)
+        self.deletions.append(Deletion(partition, first, unknown))
 
     def wait(self, seconds: float) -> None:
         """Time passes: silent members are given up, old transactions undone."""

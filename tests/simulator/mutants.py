@@ -17,7 +17,7 @@ from pipeline.service.changelog import Changelog
 from pipeline.service.partitions import Partitions
 from pipeline.service.stream import Held
 from pipeline.service.waiting import Waiting
-from tests.simulator.ports import SimulatedSink, SimulatedTransactions
+from tests.simulator.ports import SimulatedSink, SimulatedSource, SimulatedTransactions
 from tests.simulator.process import Keeping
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
@@ -229,6 +229,16 @@ def read_on_behind_what_waits(patch: pytest.MonkeyPatch) -> None:
         settle(self, source, hold=hold)
 
     patch.setattr(Waiting, "settle", forgetful)
+
+
+def read_on_over_a_gap(patch: pytest.MonkeyPatch) -> None:
+    """Where records are gone the first that is there follows, and nobody hears of it, as with auto_offset_reset."""
+
+    def passing(self):
+        for one, at in self._position.items():
+            self._position[one] = max(at, self._cluster.first(one))
+
+    patch.setattr(SimulatedSource, "_require_kept", passing)
 
 
 MUTANTS: list[tuple[Mutant, Keeping]] = [

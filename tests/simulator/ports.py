@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.exceptions import (
     AbandonedError,
     BrokerError,
+    OffsetLostError,
     OwnershipLostError,
     RegistryError,
     StateError,
@@ -68,6 +69,7 @@ class SimulatedSource:
         if cluster.seconds < cluster.down_until:  # an outage is invisible to a poll
             self._process.step("poll")
             return Poll({})
+        self._require_kept()
         lost: set[Partition] = set()
         if self.member is None or cluster.members.get(name) is not self.member:
             lost = set() if self.member is None else set(self.member.owned)
@@ -96,6 +98,17 @@ class SimulatedSource:
         self._process.step("poll")
         return Poll(records, tuple(sorted(assigned)), tuple(sorted(revoked)), tuple(sorted(lost)))
 
+    def _require_kept(self) -> None:
+        """OffsetLostError where what is to be fetched next is gone; whoever polls is a member all the same."""
+        if self.member is None or self._cluster.given_up(self._process.name, self.member):
+            return
+        fetched = self.member.owned - self._paused
+        gone = {one: at for one, at in self._position.items() if one in fetched and at < self._cluster.first(one)}
+        if gone:
+            self.member.polled = self._cluster.seconds
+            self._process.step("poll")
+            raise OffsetLostError("records are gone", gone)
+
     def committed(self, partition: Partition) -> int | None:
         self._cluster.reach()
         self._process.step("ask")
@@ -103,7 +116,9 @@ class SimulatedSource:
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         self._cluster.reach()
-        return 0, len(self._cluster.logs[partition])
+        bounds = self._cluster.first(partition), len(self._cluster.logs[partition])
+        self._process.passed_by()
+        return bounds
 
     def log(self, topic: str) -> TopicLog:
         self._cluster.reach()

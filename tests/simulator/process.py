@@ -83,8 +83,11 @@ class Process:
         self.dies_in: int | None = None  # steps
         self.held_up_in: int | None = None  # steps
         self.hold_up: Callable[[], None] = lambda: None
+        self.deletes_in: int | None = None  # steps
+        self.retention: Callable[[], None] = lambda: None
         self.steps = 0
         self.trace: Callable[[str], None] = lambda _: None
+        self.registries: list[CollectorRegistry] = []  # of each start
         self._epochs = 0
         self._disk = OnDisk(self)
 
@@ -95,6 +98,7 @@ class Process:
     def step(self, name: str) -> None:
         """Something has just been done; perhaps it was the last, or nothing is done for long."""
         self.steps += 1
+        self.passed_by()
         if self.held_up_in is not None:
             self.held_up_in -= 1
             if self.held_up_in < 0:
@@ -108,12 +112,21 @@ class Process:
                 self.trace(f"{self.name} is killed after {name}")
                 raise KilledError(name)
 
+    def passed_by(self) -> None:
+        """Something has just been done or learnt; perhaps retention passes next."""
+        if self.deletes_in is not None:
+            self.deletes_in -= 1
+            if self.deletes_in < 0:
+                self.deletes_in = None
+                self.retention()
+
     def begin(self) -> None:
         """Start anew, with nothing in memory."""
         stream, clock = self._stream(self.detector), SimulatedClock(self.cluster)
         served = Served(stream.detector, stream.topic, self.detector.digest, self.detector.names, 0.01)
+        self.registries.append(CollectorRegistry())
         telemetry = Telemetry(
-            CollectorRegistry(), clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()
+            self.registries[-1], clock, [served], version="0", series=SeriesShown(), deadlines=Deadlines()
         )
         self._disk = OnDisk(self)
         self.service = Service(
@@ -188,7 +201,7 @@ class Process:
             raise AssertionError(f"{self.name} ended: {error}") from error
         finally:
             if self.service is None:
-                self.dies_in = self.held_up_in = None
+                self.dies_in = self.held_up_in = self.deletes_in = None
 
     def _connect(self) -> Connection:
         source = SimulatedSource(self.cluster, self, self.batch)

@@ -85,6 +85,10 @@ class Schedule:
         for _ in range(self.events):
             self._event()
         self._mend()
+        self.check()
+
+    def check(self) -> None:
+        """Whether all promises were kept; AssertionError with what is broken."""
         check(self)
 
     def _tell(self, what: str) -> None:
@@ -167,7 +171,7 @@ class Schedule:
         cluster.full.clear()
         self._tell("all is mended")
         for process in self.members:
-            process.dies_in = process.held_up_in = None
+            process.dies_in = process.held_up_in = process.deletes_in = None
         ends = {partition: len(log) for partition, log in cluster.logs.items()}
         for _ in range(4000):
             for process in self.members:
@@ -298,11 +302,8 @@ def check(schedule: Schedule) -> None:
     """
     cluster, since = schedule.cluster, schedule.before if schedule.late else dict.fromkeys(schedule.before, 0)
     said = [expected(schedule, detector, since) for detector in schedule.used]
-    due = [expected(schedule, detector, _first_known(cluster)) for detector in schedule.used] if schedule.late else said
-    copies: dict[tuple, list[Message]] = defaultdict(list)
-    for stored in cluster.stored:
-        if stored.seen:
-            copies[about(stored.message)].append(stored.message)
+    due = [expected(schedule, detector, first_known(cluster)) for detector in schedule.used] if schedule.late else said
+    copies = seen_copies(cluster)
     foreign = copies.keys() - set().union(*said)
     assert not foreign, f"{len(foreign)} outputs are not the backtest's, such as {sorted(foreign, key=str)[0]}"
     for key, messages in copies.items():
@@ -324,7 +325,7 @@ def check(schedule: Schedule) -> None:
             if key[0] == "alerts":
                 by = _scored_by(said, copies, copies[key][0])
                 assert by & whose, f"{key} is of another bundle than the score of its reading"
-    _offsets_only_rise(cluster)
+    offsets_only_rise(cluster)
 
 
 def _scored_by(said: list[dict[tuple, Message]], copies: dict[tuple, list[Message]], alert: Message) -> set[int]:
@@ -341,7 +342,16 @@ def _scored_by(said: list[dict[tuple, Message]], copies: dict[tuple, list[Messag
     }
 
 
-def _first_known(cluster: Cluster) -> dict[Partition, int]:
+def seen_copies(cluster: Cluster) -> dict[tuple, list[Message]]:
+    """What readers of committed records see, by what it is about."""
+    copies: dict[tuple, list[Message]] = defaultdict(list)
+    for stored in cluster.stored:
+        if stored.seen:
+            copies[about(stored.message)].append(stored.message)
+    return copies
+
+
+def first_known(cluster: Cluster) -> dict[Partition, int]:
     """The first offset of each partition that was committed."""
     first: dict[Partition, int] = {}
     for _, offsets in cluster.history:
@@ -362,7 +372,8 @@ def _once(schedule: Schedule, copies: dict[tuple, list[Message]], since: Mapping
         assert fine, f"{key} was put out {len(messages)} times"
 
 
-def _offsets_only_rise(cluster: Cluster) -> None:
+def offsets_only_rise(cluster: Cluster) -> None:
+    """Whether nobody ever set an offset of the group back."""
     reached: dict[Partition, int] = {}
     for name, offsets in cluster.history:
         for partition, offset in offsets.items():
@@ -370,9 +381,9 @@ def _offsets_only_rise(cluster: Cluster) -> None:
             reached[partition] = offset
 
 
-def tried(seed: int, detector: Detector, keeping: Keeping, **more: bool) -> str | None:
+def tried(seed: int, detector: Detector, keeping: Keeping, kind: type[Schedule] = Schedule, **more: bool) -> str | None:
     """What was broken under a seed; None where all was kept."""
-    schedule = Schedule(seed, detector, keeping, **more)
+    schedule = kind(seed, detector, keeping, **more)
     try:
         schedule.run()
     except Exception as error:  # noqa: BLE001  a process that ends of what nobody thought of has kept no promise

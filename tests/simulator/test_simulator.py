@@ -8,10 +8,12 @@ import pytest
 
 from pipeline.service import slices
 from tests.service.small import small_detector
-from tests.simulator.mutants import MUTANTS, catch_up_aloud, read_on_behind_what_waits
+from tests.simulator.mutants import MUTANTS, catch_up_aloud, read_on_behind_what_waits, read_on_over_a_gap
+from tests.simulator.retention import Shrinking, restores
 from tests.simulator.schedule import Schedule, tried
 
 SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
+SHRINKING_SEEDS, LONG_SHRINKING_SEEDS = 15, 300  # each takes three times as long
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,44 @@ def test_while_the_registry_is_away_now_and_then_nothing_is_lost_or_repeated(det
     broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, registry=True))}
 
     assert broken == {}
+
+
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_where_retention_passes_only_what_nobody_had_read_is_lost_and_it_is_told(detector, keeping):
+    broken = {seed: said for seed in range(SHRINKING_SEEDS) if (said := tried(seed, detector, keeping, Shrinking))}
+
+    assert broken == {}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
+def test_retention_breaks_no_promise_under_any_of_hundreds_of_schedules(detector, keeping):
+    seeds = range(SHRINKING_SEEDS, SHRINKING_SEEDS + LONG_SHRINKING_SEEDS)
+    broken = {seed: said for seed in seeds if (said := tried(seed, detector, keeping, Shrinking))}
+
+    assert broken == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keeping", ["folder", "exactly_once"])
+def test_reading_on_over_what_was_deleted_is_found(detector, keeping, monkeypatch):
+    read_on_over_a_gap(monkeypatch)
+
+    assert any(tried(seed, detector, keeping, Shrinking) for seed in range(30))
+
+
+def test_retention_passes_over_what_was_read_and_what_was_not(detector):
+    """Schedules in which nothing is ever lost, or all is, prove nothing."""
+    told, lost, kept = 0, 0, 0
+    for seed in range(SHRINKING_SEEDS):
+        schedule = Shrinking(seed, detector, "changelog")
+        schedule.run()
+        told += restores(schedule, "beyond_retention")
+        lost += schedule.lost
+        kept += sum(not one.unknown for one in schedule.cluster.deletions)
+
+    assert min(told, lost, kept) > SHRINKING_SEEDS // 3
 
 
 @pytest.mark.slow
