@@ -12,7 +12,7 @@ from tests.laws.test_exactly_once import changelog, event_of, once
 from tests.laws.test_letters_refused import DeadTopic, publish_broken
 from tests.laws.test_parity import about, assert_same, backtest, bundle, later  # noqa: F401  fixtures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 CUTS = (400, 700)
 
