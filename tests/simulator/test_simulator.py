@@ -13,6 +13,7 @@ from tests.simulator.retention import Shrinking, restores
 from tests.simulator.schedule import Schedule, tried
 
 SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
+OTHER_SEEDS = 20  # of schedules with one thing more
 SHRINKING_SEEDS, LONG_SHRINKING_SEEDS = 15, 300  # each takes three times as long
 
 
@@ -44,20 +45,23 @@ def test_no_schedule_breaks_a_promise(detector, keeping):
     assert broken == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
 def test_processes_that_begin_at_the_end_and_fill_back_lose_and_repeat_nothing(detector, keeping):
-    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, late=True))}
+    broken = {seed: said for seed in range(OTHER_SEEDS) if (said := tried(seed, detector, keeping, late=True))}
 
     assert broken == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
 def test_while_the_registry_is_away_now_and_then_nothing_is_lost_or_repeated(detector, keeping):
-    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping, registry=True))}
+    broken = {seed: said for seed in range(OTHER_SEEDS) if (said := tried(seed, detector, keeping, registry=True))}
 
     assert broken == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
 def test_where_retention_passes_only_what_nobody_had_read_is_lost_and_it_is_told(detector, keeping):
     broken = {seed: said for seed in range(SHRINKING_SEEDS) if (said := tried(seed, detector, keeping, Shrinking))}
