@@ -51,7 +51,7 @@ from pipeline.service.watched import SeriesShown, WatchedSeries
 
 Stage = Literal["decode", "observe", "emit", "commit"]
 Restored = Literal[
-    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned"
+    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned", "truncated"
 ]
 Operation = Literal["poll", "commit", "produce", "metadata"]
 Rule = Literal["direction", "ignore_below", "budget"]

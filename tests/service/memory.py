@@ -36,6 +36,7 @@ class World:
 
     logs: dict[Partition, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     first: dict[Partition, int] = field(default_factory=dict)  # the first offset kept, where it is not 0
+    shorter: dict[Partition, int] = field(default_factory=dict)  # logs that were cut off there, until it is sought
     committed: dict[Partition, int] = field(default_factory=dict)
     stored: list = field(default_factory=list)  # messages acknowledged by the broker, in order
     states: dict = field(default_factory=dict)
@@ -51,6 +52,11 @@ class World:
         """Append a record."""
         log = self.logs[Partition(topic, number)]
         log.append(Entry(topic, number, len(log), key, value, tuple(headers), int(self.seconds * 1000)))
+
+    def cut_off(self, partition: Partition, at: int) -> None:
+        """A leader takes over that has no more than this."""
+        del self.logs[partition][at:]
+        self.shorter[partition] = at
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         return self.first.get(partition, 0), len(self.logs[partition])
@@ -115,9 +121,13 @@ class MemorySource:
         self._assigned, self._revoked, self._lost = [], [], []
         records = {}
         if not self._world.down:  # an outage is invisible to a poll
-            gone = {p: at for p, at in self.position.items() if at < self._world.bounds(p)[0]}
+            fetched = {p: at for p, at in self.position.items() if p not in self.paused}
+            gone = {p: at for p, at in fetched.items() if at < self._world.bounds(p)[0]}
             if gone:
                 raise OffsetLostError("records are gone", gone)
+            cut = {p: at for p, at in self._world.shorter.items() if fetched.get(p, 0) > at}
+            if cut:
+                raise OffsetLostError("the log was cut off", dict.fromkeys(cut), cut)
             for partition in sorted(self.owned - self.paused):
                 at = self.position[partition]
                 some = self._world.logs[partition][at : at + self._batch]
@@ -141,6 +151,7 @@ class MemorySource:
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.position[partition] = offset
+        self._world.shorter.pop(partition, None)
 
     def pause(self, partitions) -> None:
         self.paused.update(partitions)
