@@ -72,12 +72,19 @@ class OwnershipLostError(BrokerError):
 class OffsetLostError(BrokerError):
     """The records at an offset are gone, or are not those that they were.
 
-    `partitions` maps (topic, number) to the offset asked for, None where there was none.
+    `partitions` maps (topic, number) to the offset asked for, None where there was none; `cut` those whose log was cut
+    off to where it was, as far as that is known.
     """
 
-    def __init__(self, message: str, partitions: Mapping[tuple[str, int], int | None]) -> None:
+    def __init__(
+        self,
+        message: str,
+        partitions: Mapping[tuple[str, int], int | None],
+        cut: Mapping[tuple[str, int], int] | None = None,
+    ) -> None:
         super().__init__(message)
         self.partitions = partitions
+        self.cut = dict(cut or {})
 
 
 class AbandonedError(BrokerError):

@@ -52,7 +52,8 @@ def client_sockets(caplog):
     They are collected after each test, so that the warnings reach no other.
     """
     yield
-    caplog.get_records("call").clear()  # which hold the errors, and these the sockets
+    for phase in ("setup", "call", "teardown"):
+        caplog.get_records(phase).clear()  # which hold the errors, and these the sockets
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

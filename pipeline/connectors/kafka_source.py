@@ -66,6 +66,7 @@ class KafkaSource:
         assignor = CooperativeStickyAssignor()  # an instance, so that it can be reset when partitions are lost
         self._member: Any = None
         self._logs: dict[str, TopicLog] = {}
+        self._cut: dict[TopicPartition, OffsetAndMetadata | None] = {}  # logs that were cut off: told at the next poll
         self._consumer: Any = connect(
             KafkaConsumer,
             cluster,
@@ -90,13 +91,15 @@ class KafkaSource:
         """
         before = set(self._owned)
         try:
+            if self._cut:
+                raise LogTruncationError(self._cut)
             polled = self._settled_poll(int(timeout_seconds * 1000), most)
         except OffsetOutOfRangeError as error:
             raise self._gone("records are gone", dict(error.args[0])) from error
         except NoOffsetForPartitionError as error:
             raise self._gone("no offset was committed", dict.fromkeys(error.args[0])) from error
         except LogTruncationError as error:
-            raise self._gone("the log was cut off or its topic made anew", error.divergent_offsets) from error
+            raise self._cut_off(error.divergent_offsets) from error
         except KafkaError as error:
             raise BrokerError(f"polling {self._cluster.bootstrap_servers} failed: {in_words(error)}") from error
         self._member = self._consumer.group_metadata()
@@ -177,7 +180,10 @@ class KafkaSource:
             key = TopicPartition(*partition)
             try:
                 end, position = self._consumer.highwater(key), self._consumer.position(key, timeout_ms=100)
-            except KafkaError:  # reassigned or cut off: the next poll says so
+            except LogTruncationError as error:  # it is told once: the next poll is to say so
+                self._cut.update(error.divergent_offsets)
+                continue
+            except KafkaError:  # reassigned: the next poll says so
                 continue
             if end is not None and position is not None:
                 lag[partition] = max(0, end - position)
@@ -246,6 +252,15 @@ class KafkaSource:
             f"{_name(Partition(*key))} at {'no offset' if at is None else at}" for key, at in places.items()
         )
         return OffsetLostError(f"{why}: {said}; seek to an offset that is kept, or stop", places)
+
+    def _cut_off(self, found: Mapping[TopicPartition, OffsetAndMetadata | None]) -> OffsetLostError:
+        """What is said where a leader has less than was read, with where the log of each partition was cut off."""
+        self._cut = {}
+        self._logs.clear()  # the topic may have been made anew
+        ours = {Partition(*key): told for key, told in found.items() if Partition(*key) in self._owned}
+        cut: dict[tuple[str, int], int] = {one: told.offset for one, told in ours.items() if told is not None}
+        said = ", ".join(f"{_name(partition)} at {cut.get(partition, 'no known offset')}" for partition in ours)
+        return OffsetLostError(f"the log was cut off or its topic made anew: {said}", dict.fromkeys(ours), cut)
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

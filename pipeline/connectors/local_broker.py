@@ -1,4 +1,4 @@
-"""A real Apache Kafka for the demo, the tests and `make kafka`: one node, its own ports and data, ended for certain.
+"""A real Apache Kafka for the demo, the tests and `make kafka`: its own ports and data, ended for certain.
 
 The jars come once from Maven Central into a cache. The broker runs under a shell that reads a pipe held by this
 process: however this process ends, the pipe closes, and the shell kills the broker and removes what it wrote.
@@ -121,7 +121,8 @@ class LocalBroker:
     """One Kafka node on this machine, a context manager; `kill` and `restart` keep its ports and data.
 
     `settings` are the broker's own. Beside its plain listener it has `listeners`, by name with their protocol; `users`
-    are made with it, as Kafka's StorageTool takes them.
+    are made with it, as Kafka's StorageTool takes them. A further broker of a cluster has a `node` number of its own
+    and joins the `first`, which stays the only controller.
     """
 
     def __init__(
@@ -131,12 +132,16 @@ class LocalBroker:
         start_seconds: float = 60.0,
         listeners: Mapping[str, str] | None = None,
         users: Sequence[str] = (),
+        node: int = 1,
+        first: LocalBroker | None = None,
     ) -> None:
         self._cache = cache
         self._settings = dict(settings or {})
         self._start_seconds = start_seconds
         self._listeners = dict(listeners or {})
         self._users = tuple(users)
+        self._node = node
+        self._first = first
         self._folder: Path | None = None
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,7 +181,8 @@ class LocalBroker:
         self._folder = Path(tempfile.mkdtemp(prefix="plumbline-kafka-"))
         try:
             with contextlib.ExitStack() as held:
-                names = ("PLAINTEXT", "CONTROLLER", *self._listeners)
+                own = ("PLAINTEXT", "CONTROLLER") if self._first is None else ("PLAINTEXT",)
+                names = (*own, *self._listeners)
                 self._ports = {name: held.enter_context(free_port()) for name in names}
             self._write_settings()
             self._format(jars)
@@ -230,9 +236,9 @@ class LocalBroker:
         places = {name: f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()}
         public = {name: f"{name}://{self.address(name)}" for name in self._listeners}
         settings = {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._ports['CONTROLLER']}",
+            "process.roles": "broker,controller" if self._first is None else "broker",
+            "node.id": str(self._node),
+            "controller.quorum.voters": (self._first or self)._voter(),
             "controller.listener.names": "CONTROLLER",
             "listeners": ",".join(places.values()),
             "advertised.listeners": ",".join((places["PLAINTEXT"], *public.values())),
@@ -253,6 +259,9 @@ class LocalBroker:
         text = "".join(f"{key}={value}\n" for key, value in settings.items())
         (self._home() / "server.properties").write_text(text)
         (self._home() / "log4j2.properties").write_text(LOGGING.format(log=self.log))
+
+    def _voter(self) -> str:
+        return f"{self._node}@127.0.0.1:{self._ports['CONTROLLER']}"
 
     def _java(self, jars: Path, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._home() / 'log4j2.properties'}"

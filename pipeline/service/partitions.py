@@ -12,7 +12,7 @@ from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
 from pipeline.service import slices
 from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, Source, TopicLog
-from pipeline.service.resumption import Bounds, ResumeRules, Resumption, repartitioned, resumption
+from pipeline.service.resumption import Bounds, ResumeRules, Resumption, after_loss, repartitioned, resumption
 from pipeline.service.slices import advanced
 from pipeline.service.stream import Held, Passed, Stream
 from pipeline.service.telemetry import Telemetry
@@ -87,6 +87,27 @@ class Partitions:
             self._tell(partition, begin)
         return ready
 
+    def cut_off(self, source: Source, partition: Partition, at: int) -> bool:
+        """Go on where a leader has cut off the log, with all that is remembered; False where that is not possible.
+
+        What was put out of the records that are gone stays, and what has come in their place is observed.
+        """
+        one = self.held.get(partition)
+        if one is None or one.restoring is not None or one.log != source.log(partition.topic):
+            return False
+        at = min(at, one.next)
+        gone, end = one.next - at, source.bounds(partition)[1]
+        try:
+            begin = after_loss(
+                f"its leader has {gone} records less than were read", Resumption(at, at, "truncated"), end, self._rules
+            )
+        except LogChangedError as error:
+            raise LogChangedError(f"{_name(partition)} {error}") from error
+        source.seek(partition, begin.offset)
+        one.next, one.quiet, one.saved = begin.offset, min(one.quiet, begin.quiet), None
+        self._tell(partition, begin, records_cut=gone)
+        return True
+
     def let_go(self, gone: Iterable[Partition]) -> None:
         """Forget partitions and the series on them."""
         for partition in gone:
@@ -147,13 +168,14 @@ class Partitions:
                 raise repartitioned(before, now)
         return now
 
-    def _tell(self, partition: Partition, begin: Resumption) -> None:
+    def _tell(self, partition: Partition, begin: Resumption, **more: object) -> None:
         self._telemetry.restored(begin.reason)
         facts = {
             "partition": _name(partition),
             "with": begin.reason,
             "offset": begin.offset,
             "silent_until": begin.quiet,
+            **more,
         }
         if begin.lost:
             facts["records_lost"] = begin.lost

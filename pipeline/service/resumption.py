@@ -16,7 +16,7 @@ from pipeline.service.ports import SavedState, TopicLog
 Start = Literal["earliest", "latest"]
 OnLoss = Literal["rewarm", "fail", "latest"]
 Restored = Literal[
-    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned"
+    "state", "first_start", "state_missing", "other_digest", "beyond_retention", "corrupt", "repartitioned", "truncated"
 ]
 
 
@@ -81,7 +81,8 @@ def resumption(
     before = None if saved is None else saved.log
     anew = before is not None and log is not None and before.id != log.id
     if anew or (committed is not None and committed > end):  # no offset means what it did
-        return _after_loss("the topic was made anew", rules.beginning(bounds, "beyond_retention"), end, rules)
+        begin = rules.beginning(bounds, "beyond_retention")
+        return after_loss("the topic was made anew, or its leader has less than was read", begin, end, rules)
     if saved is not None and before is not None and log is not None and before.partitions != log.partitions:
         if not rules.repartitioned:
             raise repartitioned(before, log)
@@ -94,7 +95,7 @@ def resumption(
         return rules.beginning(bounds, "first_start" if first_start else _why(saved, digests, corrupt))
     if done < first:
         gone = Resumption(first, first, "beyond_retention", lost=first - done)
-        return _after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
+        return after_loss(f"{first - done} records were deleted before they were read", gone, end, rules)
     if saved is not None and first <= saved.offset <= end and saved.digest in digests:
         return Resumption(saved.offset, done, "state")
     if done == 0 and saved is None and not corrupt:  # the group has the partition and has read nothing of it
@@ -111,7 +112,7 @@ def repartitioned(before: TopicLog, now: TopicLog) -> LogChangedError:
     )
 
 
-def _after_loss(what: str, begin: Resumption, end: int, rules: ResumeRules) -> Resumption:
+def after_loss(what: str, begin: Resumption, end: int, rules: ResumeRules) -> Resumption:
     """How to go on after a loss; LogChangedError where that is for the operator to say."""
     if rules.on_loss == "fail":
         raise LogChangedError(

@@ -108,7 +108,7 @@ class Service:
             self._advance(connection)
         except OffsetLostError as error:
             self._failed("poll", error)
-            self._resume_elsewhere(connection, [Partition(*key) for key in error.partitions])
+            self._resume_elsewhere(connection, error)
         except BrokerError as error:
             self._failed("poll", error)
             self._start_over()
@@ -272,11 +272,18 @@ class Service:
         self._telemetry.kafka_error(operation)
         log.error("broker failed", extra={"facts": {"at": operation, "reason": str(error)}})
 
-    def _resume_elsewhere(self, connection: Connection, lost: Sequence[Partition]) -> None:
-        """The records at these offsets are gone: begin as after a restart, with what the log holds now."""
+    def _resume_elsewhere(self, connection: Connection, told: OffsetLostError) -> None:
+        """Go on where a log was cut off; where records are gone otherwise, as after a restart, with what is there."""
         self._drop_commit()
-        connection.source.pause(lost)  # or each poll would fail anew, and each time the restore begin from its start
+        source, lost = connection.source, []
         try:
+            for key in told.partitions:
+                partition, at = Partition(*key), told.cut.get(key)
+                if at is None or not self._partitions.cut_off(source, partition, at):
+                    lost.append(partition)
+                else:  # until it is committed a restart would not know
+                    self._commit_at = self._save_at = self._clock.monotonic()
+            source.pause(lost)  # else every poll says it again, and the restore begins again
             self._partitions.take_on_elsewhere(connection.checkpoints, lost)
             self._restore(connection)
         except BrokerError as error:

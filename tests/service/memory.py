@@ -36,6 +36,7 @@ class World:
 
     logs: dict[Partition, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     first: dict[Partition, int] = field(default_factory=dict)  # the first offset kept, where it is not 0
+    shorter: dict[Partition, int] = field(default_factory=dict)  # logs that were cut off there, until it is sought
     committed: dict[Partition, int] = field(default_factory=dict)
     stored: list = field(default_factory=list)  # messages acknowledged by the broker, in order
     states: dict = field(default_factory=dict)
@@ -51,6 +52,11 @@ class World:
         """Append a record."""
         log = self.logs[Partition(topic, number)]
         log.append(Entry(topic, number, len(log), key, value, tuple(headers), int(self.seconds * 1000)))
+
+    def cut_off(self, partition: Partition, at: int) -> None:
+        """A leader takes over that has no more than this."""
+        del self.logs[partition][at:]
+        self.shorter[partition] = at
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         return self.first.get(partition, 0), len(self.logs[partition])
@@ -116,6 +122,9 @@ class MemorySource:
         records = {}
         if not self._world.down:  # an outage is invisible to a poll
             fetched = {p: at for p, at in self.position.items() if p not in self.paused}
+            cut = {p: at for p, at in self._world.shorter.items() if fetched.get(p, 0) > at}
+            if cut:
+                raise OffsetLostError("the log was cut off", dict.fromkeys(cut), cut)
             gone = {p: at for p, at in fetched.items() if not self.bounds(p)[0] <= at <= self.bounds(p)[1]}
             if gone:
                 raise OffsetLostError("records are gone", gone)
@@ -143,6 +152,7 @@ class MemorySource:
 
     def seek(self, partition: Partition, offset: int) -> None:
         self.position[partition] = offset
+        self._world.shorter.pop(partition, None)
 
     def pause(self, partitions) -> None:
         self.paused.update(partitions)

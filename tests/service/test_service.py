@@ -12,6 +12,8 @@ from pipeline.formats import times
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
 from pipeline.service import slices
+from pipeline.service.checkpoints import StoreCheckpoints
+from pipeline.service.link import Connection
 from pipeline.service.ports import Partition
 from pipeline.service.resumption import ResumeRules
 from tests.service.memory import PowerCutError, World
@@ -563,6 +565,111 @@ def test_records_deleted_before_we_read_them_are_told_and_passed_over(world, det
         100 - read
     ]  # and not 100 less what is committed: the rest is put out
     assert world.committed[ONE] == 2 * ROWS
+
+
+class SlowCheckpoints(StoreCheckpoints):
+    """State that takes more than one turn on its way back."""
+
+    def __init__(self, source, store, world):
+        super().__init__(source, store)
+        self.world = world
+
+    def restore(self, detector, partition):
+        return SlowRestoring(super().restore(detector, partition), self.world)
+
+
+class SlowRestoring:
+    def __init__(self, inner, world):
+        self.inner, self.world, self.left = inner, world, 5
+
+    def advance(self, seconds):
+        self.left -= 1
+        self.world.seconds += 0.3
+        return self.left < 0
+
+    def state(self):
+        return self.inner.state()
+
+    def close(self):
+        pass
+
+
+class SlowBench(Bench):
+    def connecting(self, topics):
+        connect = super().connecting(topics)
+
+        def slowly():
+            source, sink, _ = connect()
+            return Connection(source, sink, SlowCheckpoints(source, self._store, self.world))
+
+        return slowly
+
+
+def test_a_state_that_comes_back_slowly_after_records_are_gone_comes_back(world, detector):
+    bench = SlowBench(world, detector)
+    bench.begin(14)
+    read = bench.source.position[ONE]
+    world.first[ONE] = 100
+    bench.go_on(20)
+
+    assert 0 < read < 100
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "beyond_retention"}) == 1
+
+
+def test_where_a_leader_has_cut_off_the_log_all_goes_on_with_what_is_remembered(world, detector, caplog):
+    bench = Bench(world, detector)
+    bench.begin(12)
+    read = bench.source.position[ONE]
+    gone = world.logs[ONE][read - 10 : read]
+    rest = world.logs[ONE][read:]
+    world.cut_off(ONE, read - 10)
+    for entry in rest:  # more than was there, so that no offset tells
+        world.publish("readings", 0, entry.key, entry.value)
+    bench.finish()
+    told = [record.facts for record in caplog.records if record.facts.get("with") == "truncated"]
+    whole = World()
+    for entry in (*world.logs[ONE][: read - 10], *gone, *rest, *world.logs[TWO]):
+        whole.publish("readings", entry.partition, entry.key, entry.value)
+    Bench(whole, detector).run()
+
+    def said(of):
+        keys = "series", "timestamp", "outcome", "alert"
+        return sorted([score[key] for key in keys] for score in scores_in(of))
+
+    assert said(world) == said(whole)
+    assert len({alert["id"] for alert in alerts_in(world)}) == len({alert["id"] for alert in alerts_in(whole)})
+    assert world.committed[ONE] == 2 * ROWS - 10 == world.states["pumps", ONE].offset
+    assert [(fact["offset"], fact["records_cut"]) for fact in told] == [(read - 10, 10)]
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "truncated"}) == 1
+
+
+def test_a_log_that_was_cut_off_is_met_as_the_operator_wants_it(world, detector):
+    bench = Bench(world, detector, resume=ResumeRules(on_loss="latest"))
+    bench.begin(12)
+    scored, at = len(bench.sinks[0].sent), bench.source.position[ONE] - 10
+    world.cut_off(ONE, at)
+    for value in calm_values(5):
+        world.publish("readings", 0, b"pump-0", json.dumps(dict(zip(CHANNELS, value, strict=True))).encode())
+    bench.go_on(2)
+
+    assert bench.source.position[ONE] == at + 5
+    assert not [m for m in bench.sinks[0].sent[scored:] if m.key in (b"pump-0", b"pump-1")]
+
+    failing = Bench(world, detector, resume=ResumeRules(on_loss="fail"))
+    failing.begin(4)
+    world.cut_off(ONE, 3)
+    with pytest.raises(LogChangedError, match=r"less than were read, and on_offset_loss is fail"):
+        failing.go_on(1)
+
+
+def test_a_topic_that_was_made_anew_is_not_taken_for_one_that_was_cut_off(world, detector):
+    bench = Bench(world, detector)
+    bench.begin(12)
+    world.ids["readings"] = "another"
+    world.cut_off(ONE, 10)
+    bench.go_on(1)
+
+    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "beyond_retention"}) == 1
 
 
 def test_records_in_hand_for_too_long_are_put_out_by_nobody_but_their_owner(world, detector):
