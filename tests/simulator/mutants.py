@@ -259,7 +259,7 @@ MUTANTS: list[tuple[Mutant, Keeping]] = [
     (offsets_outside_of_the_transaction, "exactly_once"),
     (changed_slots_left_out, "changelog"),
     (offsets_committed_while_catching_up, "folder"),
-    (silence_not_saved, "changelog"),
+    (silence_not_saved, "exactly_once"),
     (what_waits_left_out, "folder"),
     (what_waits_left_out, "exactly_once"),
     (released_readings_with_an_earlier_offset, "exactly_once"),
