@@ -144,7 +144,7 @@ class Service:
             save = now >= self._save_at or self._staged is not None
             if self._committed(connection, save=save) and save and self._staged is not None:
                 self._take_over(self._staged)
-        self._hold_back(connection)
+        self._hold_back()
 
     def _exchange(self, connection: Connection, poll: Poll) -> bool:
         """Let go of what is no longer ours, and take on what is; whether all of it began anew."""
@@ -173,8 +173,11 @@ class Service:
         if ready and not self._held_back:
             connection.source.resume(ready)
 
-    def _hold_back(self, connection: Connection) -> None:
+    def _hold_back(self) -> None:
         """Read nothing while a commit or too much is under way to the broker; go on when half of that has arrived."""
+        connection = self._link.connection
+        if connection is None:
+            return
         most = self._settings.in_flight // 2 if self._held_back else self._settings.in_flight
         hold = self._commit is not None or connection.sink.in_flight() > most
         if hold != self._held_back:
