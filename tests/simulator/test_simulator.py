@@ -13,6 +13,7 @@ from tests.simulator.retention import Shrinking, restores
 from tests.simulator.schedule import Schedule, tried
 
 SEEDS, LONG_SEEDS, MUTANT_SEEDS = 40, 1500, 150
+FEW = 8  # of SEEDS, in `make check`
 OTHER_SEEDS = 20  # of schedules with one thing more
 SHRINKING_SEEDS, LONG_SHRINKING_SEEDS = 15, 300  # each takes three times as long
 
@@ -39,8 +40,9 @@ def quiet():
 
 
 @pytest.mark.parametrize("keeping", ["folder", "changelog", "exactly_once"])
-def test_no_schedule_breaks_a_promise(detector, keeping):
-    broken = {seed: said for seed in range(SEEDS) if (said := tried(seed, detector, keeping))}
+@pytest.mark.parametrize("seeds", [range(FEW), pytest.param(range(FEW, SEEDS), marks=pytest.mark.slow)])
+def test_no_schedule_breaks_a_promise(detector, keeping, seeds):
+    broken = {seed: said for seed in seeds if (said := tried(seed, detector, keeping))}
 
     assert broken == {}
 
@@ -87,6 +89,7 @@ def test_reading_on_over_what_was_deleted_is_found(detector, keeping, monkeypatc
     assert any(tried(seed, detector, keeping, Shrinking) for seed in range(30))
 
 
+@pytest.mark.slow
 def test_retention_passes_over_what_was_read_and_what_was_not(detector):
     """Schedules in which nothing is ever lost, or all is, prove nothing."""
     told, lost, kept = 0, 0, 0
@@ -133,6 +136,7 @@ def test_filling_back_aloud_is_found(detector, monkeypatch):
     assert any(tried(seed, detector, "exactly_once", late=True) for seed in range(10))
 
 
+@pytest.mark.slow
 def test_schedules_do_what_they_are_for(detector):
     """A simulator that never kills, moves or restores proves nothing."""
     told, restored, kinds = "", 0, Counter()
