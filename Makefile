@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --universal --generate-hashes --python-version
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check test-long fuzz kafka lock image clean
+.PHONY: help demo test setup lint check test-long fuzz kafka lock image clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,13 @@ test: $(READY)  ## Every test that this machine can run; the skipped ones and wh
 
 setup: $(READY)  ## The environment in .venv, and nothing else
 
-check: $(READY)  ## Format, lint, types, import contract, fast tests
+lint: $(READY)  ## Format, lint, types, import contract
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+check: lint  ## The same and the fast tests
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not long and not kafka and not prometheus"
 
 test-long: $(READY)  ## The tests that take minutes, and the soak
