@@ -102,7 +102,7 @@ class Changelog:
     def needed(self, detector: str, partition: Partition, changed: Collection[str]) -> set[str] | None:
         """All series that share a bucket with one that changed; None where there are far more than when life began."""
         life = self._lives.get((detector, partition))
-        if life is None or life.series + len(changed) > GROWTH * life.began_with:
+        if life is None or partition in self._begun or life.series + len(changed) > GROWTH * life.began_with:
             return None
         needed = set(changed)
         for bucket in {life.bucket(series) for series in changed}:

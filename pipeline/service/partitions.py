@@ -138,6 +138,8 @@ class Partitions:
         """Read the state of a partition, see where it goes on, and put its series back into the monitor."""
         while not restoring.advance(min(self._share, max(0.0, self._until - self._clock.monotonic()))):
             yield
+        while self._clock.monotonic() > self._until:  # another partition has taken the time
+            yield
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
         overtaken = one.passed is not None and one.passed.log == one.log and one.passed.offset <= bounds.end

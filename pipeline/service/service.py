@@ -135,8 +135,9 @@ class Service:
         self._telemetry.polled()
         if self._exchange(connection, poll):
             poll = replace(poll, records={})  # they come again, from where they were committed
+        begun = self._clock.monotonic()
         read = self._scoring.take(connection.sink, poll.records, polled_at)
-        self._pace.took(sum(map(len, poll.records.values())), self._clock.monotonic() - polled_at)
+        self._pace.took(sum(map(len, poll.records.values())), self._clock.monotonic() - begun)
         self._scoring.waiting.settle(connection.source, hold=self._held_back)
         self._telemetry.lag(connection.source.lag_records(), read)
         now = self._clock.monotonic()
@@ -181,7 +182,8 @@ class Service:
         most = self._settings.in_flight // 2 if self._held_back else self._settings.in_flight
         hold = self._commit is not None or connection.sink.in_flight() > most
         if hold != self._held_back:
-            held = [partition for partition in self._partitions.held if self._partitions.reads(partition)]
+            waits = self._scoring.waiting.waits
+            held = [one for one in self._partitions.held if self._partitions.reads(one) and not waits(one)]
             (connection.source.pause if hold else connection.source.resume)(held)
             self._held_back = hold
 
@@ -213,7 +215,7 @@ class Service:
         if saved:
             self._save_at = now + self._settings.save_every
             self._tell("committed", done.facts())
-        return saved or not save
+        return (saved or not save) and not self._partitions.moved  # one may have come to be ours meanwhile
 
     def _begin_commit(self, connection: Connection, *, save: bool) -> Commit:
         if save:  # until it is done no offset is committed without it: it may have been dropped half written
