@@ -292,7 +292,7 @@ def test_a_lost_partition_is_not_even_saved(world, detector):
 
 def test_a_partition_that_comes_back_repeats_only_what_was_not_committed(world, detector):
     bench = Bench(world, detector, commit_every=1.0)
-    bench.begin(6)
+    bench.begin(7)
     at = world.committed[ONE]
     bench.source.take_away(ONE)
     bench.source.give(ONE)
