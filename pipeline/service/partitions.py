@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,6 @@ from pipeline.records import Ints
 from pipeline.service import slices
 from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, Source, TopicLog
 from pipeline.service.resumption import Bounds, ResumeRules, Resumption, after_loss, repartitioned, resumption
-from pipeline.service.slices import advanced
 from pipeline.service.stream import Held, Passed, Stream
 from pipeline.service.telemetry import Telemetry
 
@@ -73,7 +72,7 @@ class Partitions:
             if one.returning is None:
                 one.returning = self._return(source, partition, one, one.restoring)
             try:
-                begin = advanced(one.returning, self._clock, self._until)
+                begin = slices.advanced(one.returning, self._clock, self._until)
                 if begin is None:
                     continue
                 source.seek(partition, begin.offset)
@@ -138,8 +137,7 @@ class Partitions:
         """Read the state of a partition, see where it goes on, and put its series back into the monitor."""
         while not restoring.advance(min(self._share, max(0.0, self._until - self._clock.monotonic()))):
             yield
-        while self._clock.monotonic() > self._until:  # another partition has taken the time
-            yield
+        yield from self._others_turn()
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
         overtaken = one.passed is not None and one.passed.log == one.log and one.passed.offset <= bounds.end
@@ -152,14 +150,18 @@ class Partitions:
             if saved is not None and begin.reason == "state":
                 for _ in monitor.restoring(saved.slots, slices.SERIES):
                     yield
-                    while self._clock.monotonic() > self._until:  # another partition has taken the time
-                        yield
+                    yield from self._others_turn()
         except StateError as error:
             log.error("state not usable", extra={"facts": {"partition": _name(partition), "reason": str(error)}})
             begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)
         except LogChangedError as error:
             raise LogChangedError(f"{_name(partition)} {error}") from error
         return replace(begin, reason="beyond_retention") if overtaken and begin.reason != "state" else begin
+
+    def _others_turn(self) -> Iterator[None]:
+        """Wait for another turn of the loop where another partition has taken the time of this one."""
+        while self._clock.monotonic() > self._until:
+            yield
 
     def _same_log(self, partition: Partition, now: TopicLog) -> TopicLog:
         """What the topic is; LogChangedError where it has got partitions while others of it are held."""

@@ -442,12 +442,18 @@ def finely_sliced(monkeypatch):
     monkeypatch.setattr(slices, "SERIES", 1)
 
 
-@pytest.mark.usefixtures("finely_sliced")
-def test_a_commit_goes_on_in_slices_between_polls_and_nothing_is_read_meanwhile(world, detector):
+def committing(world, detector):
+    """A service in the middle of its first commit, of which each turn does one slice."""
     bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
     bench.begin(1)
     while not bench.source.paused or not bench.source.position:
         bench.go_on(1)
+    return bench
+
+
+@pytest.mark.usefixtures("finely_sliced")
+def test_a_commit_goes_on_in_slices_between_polls_and_nothing_is_read_meanwhile(world, detector):
+    bench = committing(world, detector)
     read, polls = dict(bench.source.position), world.steps.count("poll")
     while not world.committed:
         bench.go_on(1)
@@ -474,10 +480,7 @@ def test_a_stop_in_the_middle_of_a_commit_ends_it(world, detector, turns):
 
 @pytest.mark.usefixtures("finely_sliced")
 def test_a_partition_that_goes_in_the_middle_of_a_commit_is_not_in_it(world, detector):
-    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
-    bench.begin(1)
-    while not bench.source.paused or not bench.source.position:
-        bench.go_on(1)
+    bench = committing(world, detector)
     bench.source.take_away(ONE)
     while not world.committed:
         bench.go_on(1)
