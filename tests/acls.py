@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 
 from kafka import KafkaAdminClient
@@ -17,7 +16,7 @@ from kafka.admin import (
     ResourceType,
 )
 
-from pipeline.connectors.local_broker import LocalBroker, cache_folder
+from pipeline.connectors.local_broker import LocalBroker
 
 USER, PASSWORD = "bob", "a-secret"
 CLIENT = {
@@ -34,7 +33,7 @@ KINDS = {
 
 
 @contextmanager
-def guarded_broker():
+def guarded_broker(cache):
     """A broker with an authorizer. Whoever comes by its plain listener may do all, the user what he is granted."""
     settings = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -44,7 +43,7 @@ def guarded_broker():
             f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
         ),
     }
-    with LocalBroker(cache_folder(os.environ), settings, listeners={"GUARDED": "SASL_PLAINTEXT"}) as broker:
+    with LocalBroker(cache, settings, listeners={"GUARDED": "SASL_PLAINTEXT"}) as broker:
         yield broker
 
 

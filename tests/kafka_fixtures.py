@@ -17,6 +17,15 @@ _run = secrets.token_hex(3)  # several runs may share a broker
 
 
 @pytest.fixture(scope="session")
+def kafka_jars():
+    """The cache with the jars of a broker of a test's own; skipped where none can be started."""
+    cache = cache_folder(os.environ)
+    if reason := why_unavailable(cache):
+        pytest.skip(f"no Kafka: {reason}")
+    return cache
+
+
+@pytest.fixture(scope="session")
 def kafka():
     """Bootstrap servers of a Kafka: the one that KAFKA_BOOTSTRAP_SERVERS names, else one started here."""
     if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
@@ -28,6 +37,12 @@ def kafka():
         pytest.skip(f"no Kafka: {reason}, or set KAFKA_BOOTSTRAP_SERVERS")
     with LocalBroker(cache) as broker:
         yield broker.bootstrap_servers
+
+
+@pytest.fixture(params=["at_least_once", "exactly_once"])
+def delivery(request):
+    """Each of the two, for whoever keeps its state in a changelog."""
+    return request.param
 
 
 @pytest.fixture

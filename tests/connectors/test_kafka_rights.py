@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -11,7 +10,6 @@ from pipeline.cli.main import main
 from pipeline.connectors.kafka_changelog import require_changelog
 from pipeline.connectors.kafka_client import Cluster
 from pipeline.connectors.kafka_rights import Right, Uses, missing_rights
-from pipeline.connectors.local_broker import cache_folder, why_unavailable
 from tests.acls import CLIENT, Rights, guarded_broker
 from tests.service.small import bundled
 
@@ -31,11 +29,8 @@ NEEDED = [
 
 
 @pytest.fixture(scope="module")
-def broker():
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with guarded_broker() as started:
+def broker(kafka_jars):
+    with guarded_broker(kafka_jars) as started:
         yield started
 
 

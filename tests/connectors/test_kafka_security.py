@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
-from pipeline.connectors.local_broker import LocalBroker, cache_folder, why_unavailable
+from pipeline.connectors.local_broker import LocalBroker
 from pipeline.exceptions import BrokerError
 from pipeline.service.ports import Message
 
@@ -60,10 +59,7 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory):
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
+def secured(tmp_path_factory, kafka_jars):
     folder = tmp_path_factory.mktemp("certificates")
     authority(folder, "ca")
     authority(folder, "other-ca")
@@ -74,7 +70,7 @@ def secured(tmp_path_factory):
     openssl(folder, "rsa", "-aes256", "-passout", "pass:other", "-in", "client.key", "-out", "locked.key")
     users = [f"{mechanism}=[name=bob,password={PASSWORD}]" for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
     kinds = {"SASL": "SASL_SSL", "MUTUAL": "SSL", "FOREIGN": "SSL"}
-    with LocalBroker(cache_folder(os.environ), settings_of(folder), listeners=kinds, users=users) as broker:
+    with LocalBroker(kafka_jars, settings_of(folder), listeners=kinds, users=users) as broker:
         yield Secured(folder, broker.bootstrap_servers, *map(broker.address, kinds))
 
 

@@ -4,27 +4,21 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from pipeline.connectors.local_broker import cache_folder, why_unavailable
 from tests.laws.brokers import GROUPS, TRANSACTIONS, Brokers
 from tests.laws.live import Live
 from tests.laws.test_exactly_once import changelog, event_of
-from tests.laws.test_harsh import all_there, assert_all_as_the_backtest, delivery  # noqa: F401  a fixture
+from tests.laws.test_harsh import all_there, assert_all_as_the_backtest
 from tests.laws.test_parity import about, backtest, bundle, later  # noqa: F401  fixtures
 
 pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def brokers():
+def brokers(kafka_jars):
     """A cluster of this file's own; each test leaves all its nodes running."""
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with Brokers(cache_folder(os.environ)) as started:
+    with Brokers(kafka_jars) as started:
         yield started
 
 

@@ -1,6 +1,5 @@
 """What docs/delivery.md promises, through real failures; minutes, so run by `make test-long`."""
 
-import os
 import time
 import urllib.error
 import urllib.request
@@ -8,7 +7,7 @@ import urllib.request
 import pandas as pd
 import pytest
 
-from pipeline.connectors.local_broker import LocalBroker, cache_folder, free_port, why_unavailable
+from pipeline.connectors.local_broker import LocalBroker, free_port
 from tests.laws.live import Live
 from tests.service.small import CHANNELS, bundled, calm_values, with_faults
 
@@ -22,13 +21,9 @@ def bundle(tmp_path_factory):
 
 
 @pytest.fixture
-def broker():
+def broker(kafka_jars):
     """A broker of this test's own, for it is killed."""
-    cache = cache_folder(os.environ)
-    reason = why_unavailable(cache)
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with LocalBroker(cache) as started:
+    with LocalBroker(kafka_jars) as started:
         yield started
 
 

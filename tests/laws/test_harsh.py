@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from pipeline.connectors.local_broker import LocalBroker, cache_folder, why_unavailable
+from pipeline.connectors.local_broker import LocalBroker
 from tests.laws.live import Live
 from tests.laws.test_exactly_once import changelog, event_of, once
 from tests.laws.test_parity import about, assert_same, backtest, bundle, later  # noqa: F401  fixtures
@@ -19,18 +18,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 SESSION = 6.0  # seconds, of the configuration of `Live`
 
 
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def delivery(request):
-    return request.param
-
-
 @pytest.fixture
-def broker():
+def broker(kafka_jars):
     """A broker of this test's own, for it is killed."""
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with LocalBroker(cache_folder(os.environ)) as started:
+    with LocalBroker(kafka_jars) as started:
         yield started
 
 

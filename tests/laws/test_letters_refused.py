@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 
 import pytest
@@ -12,7 +11,6 @@ from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
 from pipeline.connectors.kafka_client import Cluster, create_topic
 from pipeline.connectors.kafka_reader import TopicReader
 from pipeline.connectors.kafka_sink import KafkaSink
-from pipeline.connectors.local_broker import cache_folder, why_unavailable
 from pipeline.service.letters import letter_of
 from pipeline.service.ports import Message
 from tests.acls import CLIENT, Rights, guarded_broker
@@ -27,22 +25,14 @@ BROKEN = 12  # records
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return bundled(tmp_path_factory.mktemp("bundles") / "pumps")
-
-
-@pytest.fixture(scope="module")
-def broker():
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with guarded_broker() as started:
+def broker(kafka_jars):
+    with guarded_broker(kafka_jars) as started:
         yield started
 
 
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def delivery(request):
-    return request.param
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return bundled(tmp_path_factory.mktemp("bundles") / "pumps")
 
 
 @pytest.fixture

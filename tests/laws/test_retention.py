@@ -27,11 +27,6 @@ def bundle(tmp_path_factory):
     return bundled(tmp_path_factory.mktemp("bundles") / "pumps")
 
 
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def delivery(request):
-    return request.param
-
-
 @pytest.fixture
 def live(kafka, fresh_name, tmp_path, bundle, delivery):
     with Live(kafka, fresh_name, tmp_path, bundle) as service:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from pipeline.connectors.local_broker import cache_folder, why_unavailable
 from tests.acls import CLIENT, Rights, guarded_broker
 from tests.laws.live import Live
 from tests.laws.test_exactly_once import changelog, event_of, once
@@ -24,17 +21,9 @@ TAKEN = {  # and what the log says of it
 
 
 @pytest.fixture(scope="module")
-def broker():
-    reason = why_unavailable(cache_folder(os.environ))
-    if reason is not None:
-        pytest.skip(f"no Kafka: {reason}")
-    with guarded_broker() as started:
+def broker(kafka_jars):
+    with guarded_broker(kafka_jars) as started:
         yield started
-
-
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def delivery(request):
-    return request.param
 
 
 @pytest.fixture

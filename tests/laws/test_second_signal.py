@@ -17,11 +17,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 CUTS = (400, 700)
 
 
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def delivery(request):
-    return request.param
-
-
 @pytest.fixture
 def live(kafka, fresh_name, tmp_path, bundle, delivery):  # noqa: F811
     with Live(kafka, fresh_name, tmp_path, bundle) as service:
