@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
@@ -68,16 +68,21 @@ def notify(config: Path, /, *, from_start: bool = False) -> int:
             connect().close(1.0)  # what is wrong with broker or topic is said here, and ends the command
             courier = Courier(name, channel, connect, _before(cluster), clock, figures, from_start=from_start)
             threads.append(Thread(target=courier.run, args=(stop,), name=f"plumbline-{name}", daemon=True))
-        for thread in threads:
-            thread.start()
         say(f"telling {', '.join(channels)} of the alerts in {topic}")
-        while not stop.asked() and all(thread.is_alive() for thread in threads):
-            stop.wait(1.0)
-        ended = [thread.name for thread in threads if not thread.is_alive()]
-        stop.ask()
-        for thread in threads:
-            thread.join(20.0)
-        return 1 if ended else 0
+        return 0 if run_until_asked(threads, stop) else 1
+
+
+def run_until_asked(threads: Sequence[Thread], stop: Signals) -> bool:
+    """Run threads that end when asked to; False where one ended by itself, or does not end."""
+    for thread in threads:
+        thread.start()
+    while not stop.asked() and all(thread.is_alive() for thread in threads):
+        stop.wait(1.0)
+    asked = stop.asked()
+    stop.ask()
+    for thread in threads:
+        thread.join(20.0)
+    return asked and not any(thread.is_alive() for thread in threads)
 
 
 def _channels(settings: Settings) -> Iterator[tuple[str, Channel]]:
