@@ -20,7 +20,8 @@ demo: $(READY)  ## The machine that failed, told as it happens
 	$(BIN)/plumbline demo
 
 test: $(READY)  ## Every test that this machine can run; the skipped ones and why stand at the end
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest --numprocesses 2 -m "not long and not kafka and not prometheus"; alone=$$?; \
+	$(BIN)/python -m pytest -m "not long and (kafka or prometheus)" && exit $$alone
 
 setup: $(READY)  ## The environment in .venv, and nothing else
 

@@ -105,14 +105,16 @@ class StateFolder:
         for _ in self.saving(detector, partition, state):
             pass
 
-    def saving(self, detector: str, partition: Partition, state: SavedState) -> Iterator[None]:
-        """The same in slices; the new one is there when it is exhausted."""
+    def saving(
+        self, detector: str, partition: Partition, state: SavedState, *, piece_bytes: int = PIECE_BYTES
+    ) -> Iterator[None]:
+        """The same in slices of so many bytes; the new one is there when it is exhausted."""
         if self._lock is None:
             raise ValueError("this folder is not open: nothing may be saved without its lock")
         path = self._path(detector, partition)
         content = _Content(detector, *partition, state.offset, state.digest, dict(state.slots), state.log)
         body = memoryview(msgspec.msgpack.encode(content))
-        pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+        pieces = [body[at : at + piece_bytes] for at in range(0, len(body), piece_bytes)]
         check = hashlib.sha256()
         for piece in pieces:
             check.update(piece)

@@ -289,7 +289,7 @@ class Monitor:
         return self._slots.take(names, self.detector.digest, membership, waiting, self._mutes.pack)
 
     def restore(self, slots: Mapping[str, bytes]) -> None:
-        """Put back what `snapshot` took out, all or nothing; StateError where one belongs elsewhere or is damaged.
+        """Put back what `snapshot` took out; StateError where one belongs elsewhere or is damaged.
 
         A slot from before its series was added to the detector is passed over: the series begins as the bundle left it.
         """
@@ -299,7 +299,8 @@ class Monitor:
     def restoring(self, slots: Mapping[str, bytes], at_once: int) -> Iterator[None]:
         """The same in slices of so many series. Until it is exhausted none of them may be observed.
 
-        All are looked at before the first is put back.
+        The slots of all are looked at before the first is put back; where only what waits of a series, or what is
+        withheld of it, proves to be damaged, some have come back already.
         """
         added, found = self.detector.added, dict[str, Slot]()
         for some in _pieces(slots, at_once):

@@ -16,6 +16,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import isqrt
 from typing import Final, Protocol
 
@@ -28,6 +29,7 @@ from pipeline.service.slices import flushed, sliced
 VERSION: Final = 1
 EPOCH_BYTES: Final = 16
 BUCKET_BYTES: Final = 128 << 10  # of slots, at most when a life begins; a broker takes 1 MiB
+SAMPLE: Final = 2_000  # slots, whose size is taken for that of all
 GROWTH: Final = 4  # times the series at its beginning, after which a life ends
 
 
@@ -127,7 +129,8 @@ class Changelog:
         members: dict[int, list[str]] = defaultdict(list)
         for series in state.series:
             members[life.bucket(series)].append(series)
-        for some in sliced(sorted(members), len(members) / max(1, len(state.series))):
+        each = max(1, len(state.series)) / max(1, len(members))  # series in a bucket
+        for some in sliced(sorted(members), max(1, int(state.at_once / each))):
             slots = state.take([series for bucket in some for series in members[bucket]])
             for bucket in some:
                 life.buckets[bucket] = set(members[bucket])
@@ -142,7 +145,7 @@ class Changelog:
 
     def _life(self, state: Checkpoint) -> _Life:
         """A life that begins with these series: few buckets where a message costs most, more where bytes do."""
-        few = next(sliced(state.series), [])
+        few = list(islice(state.series, SAMPLE))
         size = sum(map(len, state.take(few).values())) / max(len(few), 1)
         buckets = max(int(size * len(state.series)) // BUCKET_BYTES, 4 * isqrt(len(state.series)), 1)
         return _Life(self._epoch(), max(len(state.series), 1), [set() for _ in range(buckets)])

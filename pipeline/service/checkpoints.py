@@ -27,7 +27,7 @@ class StoreCheckpoints:
         if self._store is not None:
             for partition, state in states.items():
                 slots: dict[str, bytes] = {}
-                for some in sliced(state.series):
+                for some in sliced(state.series, state.at_once):
                     slots |= state.take(some)
                     yield
                 saved = SavedState(state.offset, state.digest, slots, state.log)

@@ -57,9 +57,10 @@ class Commit:
         clock: Clock,
         telemetry: Telemetry,
         *,
+        at_once: int,
         save: bool = True,
     ) -> None:
-        """Nothing is done before `advance`."""
+        """`at_once` is how many series a slice may have. Nothing is done before `advance`."""
         self.saves = save
         self._sink = sink
         self._checkpoints = checkpoints
@@ -67,17 +68,18 @@ class Commit:
         self._flush_seconds = flush_seconds
         self._clock = clock
         self._telemetry = telemetry
+        self._at_once = at_once
         self._slices = 0
         self._work = self._done()
 
-    def advance(self, seconds: float) -> Committed | None:
-        """Go on for so long at most; what was done once all is.
+    def advance(self, until: float) -> Committed | None:
+        """Go on until this time on the monotonic clock, for one slice at least; what was done once all is.
 
         BrokerError where outputs or offsets are not stored, StateError where the state is not: in either case nothing
         after that step was done.
         """
         self._slices += 1
-        return advanced(self._work, self._clock, self._clock.monotonic() + seconds)
+        return advanced(self._work, self._clock, until)
 
     def drop(self) -> None:
         """Go on no more."""
@@ -98,7 +100,7 @@ class Commit:
         moved = {
             partition: one for partition, one in self._held.items() if self.saves and one.live and one.saved != one.next
         }
-        states = {partition: state_of(partition, one, self._checkpoints) for partition, one in moved.items()}
+        states = {partition: self._state(partition, one) for partition, one in moved.items()}
         if offsets:
             with _counted("commit", self._telemetry):
                 yield from self._checkpoints.commit(offsets, states)
@@ -109,17 +111,18 @@ class Commit:
         took = self._clock.monotonic() - flushed_at
         return Committed(len(offsets), len(states), slots, flushed_at - began, took, self._slices)
 
-
-def state_of(partition: Partition, one: Held, checkpoints: Checkpoints) -> Checkpoint:
-    """The state of a partition as it stands: all slots, or those that are needed beside what was saved before."""
-    monitor, here = one.stream.monitor, one.stream.monitor.series_of(partition.number)
-    wanted = None
-    if one.saved is not None:
-        changed = monitor.series_of(partition.number, since=one.saved)
-        wanted = checkpoints.needed(one.stream.detector, partition, changed)
-    series = here if wanted is None else [name for name in here if name in wanted]
-    digest, whole = monitor.detector.digest, wanted is None
-    return Checkpoint(one.stream.detector, one.next, digest, series, monitor.snapshot, one.log, whole)
+    def _state(self, partition: Partition, one: Held) -> Checkpoint:
+        """The state of a partition as it stands: all slots, or those needed beside what was saved before."""
+        monitor, here = one.stream.monitor, one.stream.monitor.series_of(partition.number)
+        wanted = None
+        if one.saved is not None:
+            changed = monitor.series_of(partition.number, since=one.saved)
+            wanted = self._checkpoints.needed(one.stream.detector, partition, changed)
+        series = here if wanted is None else [name for name in here if name in wanted]
+        digest, whole = monitor.detector.digest, wanted is None
+        return Checkpoint(
+            one.stream.detector, one.next, digest, series, monitor.snapshot, self._at_once, one.log, whole
+        )
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.exceptions import LogChangedError, OwnershipLostError, StateError
 from pipeline.records import Ints
-from pipeline.service import slices
 from pipeline.service.ports import Checkpoints, Clock, Partition, Record, Restoring, Source, TopicLog
 from pipeline.service.resumption import Bounds, ResumeRules, Resumption, after_loss, repartitioned, resumption
+from pipeline.service.slices import advanced
 from pipeline.service.stream import Held, Passed, Stream
 from pipeline.service.telemetry import Telemetry
 
@@ -22,7 +22,10 @@ log = logging.getLogger("plumbline.service")
 class Partitions:
     """What is held of each partition, and how it came to be."""
 
-    def __init__(self, streams: Sequence[Stream], telemetry: Telemetry, rules: ResumeRules, clock: Clock) -> None:
+    def __init__(
+        self, streams: Sequence[Stream], telemetry: Telemetry, rules: ResumeRules, clock: Clock, at_once: int
+    ) -> None:
+        """`at_once` is how many series come back in one slice."""
         self.held: dict[Partition, Held] = {}
         self._streams = {stream.topic: stream for stream in streams}
         if len(self._streams) < len(streams):
@@ -30,6 +33,7 @@ class Partitions:
         self._telemetry = telemetry
         self._rules = rules
         self._clock = clock
+        self._at_once = at_once
         self._until = self._share = 0.0  # for states on their way back: on the monotonic clock; seconds for each
 
     @property
@@ -72,7 +76,7 @@ class Partitions:
             if one.returning is None:
                 one.returning = self._return(source, partition, one, one.restoring)
             try:
-                begin = slices.advanced(one.returning, self._clock, self._until)
+                begin = advanced(one.returning, self._clock, self._until)
                 if begin is None:
                     continue
                 source.seek(partition, begin.offset)
@@ -140,18 +144,20 @@ class Partitions:
         yield from self._others_turn()
         committed, bounds = source.committed(partition), Bounds(*source.bounds(partition))
         one.log = self._same_log(partition, source.log(partition.topic))
-        overtaken = one.passed is not None and one.passed.log == one.log and one.passed.offset <= bounds.end
-        if overtaken and one.passed is not None:
-            committed = max(committed or 0, one.passed.offset)
+        passed = one.passed
+        overtaken = passed is not None and passed.log == one.log and passed.offset <= bounds.end
+        if passed is not None and overtaken:
+            committed = max(committed or 0, passed.offset)
         monitor, digests = one.stream.monitor, one.stream.monitor.detector.kin
         try:
             saved = restoring.state()
             begin = resumption(saved, committed, bounds, digests, self._rules, log=one.log)
             if saved is not None and begin.reason == "state":
-                for _ in monitor.restoring(saved.slots, slices.SERIES):
+                for _ in monitor.restoring(saved.slots, self._at_once):
                     yield
                     yield from self._others_turn()
         except StateError as error:
+            monitor.drop(partition.number)  # of what was put back before
             log.error("state not usable", extra={"facts": {"partition": _name(partition), "reason": str(error)}})
             begin = resumption(None, committed, bounds, digests, self._rules, log=one.log, corrupt=True)
         except LogChangedError as error:

@@ -108,6 +108,7 @@ class Checkpoint:
     digest: str  # of the detector
     series: Collection[str]  # whose slots are to be saved
     take: Callable[[Iterable[str]], Mapping[str, bytes]]  # the slots of some of them
+    at_once: int  # series in a slice
     log: TopicLog | None = None
     whole: bool = True  # False: of those series only that are needed beside what was saved before
 

@@ -36,7 +36,7 @@ class Scoring:
         """`say` is given one sentence for each alert."""
         outputs = OutputTopics() if settings.dry_run else outputs
         self.streams = streams
-        self.partitions = Partitions(streams, telemetry, settings.resume, clock)
+        self.partitions = Partitions(streams, telemetry, settings.resume, clock, settings.series_at_once)
         self.waiting = Waiting(self.partitions, telemetry, clock)
         self.counts: Counter[str] = Counter()  # since the last commit
         self.letters = 0  # sent and not known to be stored

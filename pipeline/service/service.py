@@ -143,7 +143,8 @@ class Service:
         now = self._clock.monotonic()
         if self._commit is not None or now >= self._commit_at:
             save = now >= self._save_at or self._staged is not None
-            if self._committed(connection, save=save) and save and self._staged is not None:
+            turn_ends = polled_at + self._settings.turn_for
+            if self._committed(connection, turn_ends, save=save) and save and self._staged is not None:
                 self._take_over(self._staged)
         self._hold_back()
 
@@ -165,13 +166,15 @@ class Service:
         return undone
 
     def _restore(self, connection: Connection) -> None:
-        """Bring states back for a while, and read on where they are."""
+        """Bring states back for a while, and read on where they are; not during a commit, which is of what is held."""
+        if self._commit is not None:
+            return
         ready = self._partitions.go_on(connection.source, self._settings.restore_for)
         if ready:
             self._scoring.assigned()
         if any(self._partitions.held[partition].at_end for partition in ready):
             self._commit_at = self._clock.monotonic()  # what comes from now on is to be lost by no restart
-        if ready and not self._held_back:
+        if not self._held_back:
             connection.source.resume(ready)
 
     def _hold_back(self) -> None:
@@ -187,8 +190,11 @@ class Service:
             (connection.source.pause if hold else connection.source.resume)(held)
             self._held_back = hold
 
-    def _committed(self, connection: Connection, *, save: bool) -> bool:
-        """Begin a commit or go on with the one under way; whether all is committed. What fails is tried again soon."""
+    def _committed(self, connection: Connection, until: float, *, save: bool) -> bool:
+        """Begin a commit or go on with the one under way; whether all that was asked for is committed.
+
+        It goes on until this time on the monotonic clock, for one slice at least. What fails is tried again soon.
+        """
         now = self._clock.monotonic()
         if self._commit is None:
             self._commit_at = now + self._settings.commit_every
@@ -199,15 +205,14 @@ class Service:
             self._commit = self._begin_commit(connection, save=save)
         try:
             with self._telemetry.stage("commit"):
-                done = self._commit.advance(self._settings.commit_for)
+                done = self._commit.advance(until)
         except (BrokerError, StateError) as error:
             self._drop_commit()
             self._not_committed(error, now)
             return False
         if done is None:
             return False
-        saved, self._commit = self._commit.saves, None
-        self._failing_since = None
+        saved, self._commit, self._failing_since = self._commit.saves, None, None
         self._link.proved()
         self._telemetry.committed(ok=True)
         self._telemetry.dead_letters(self._scoring.letters, ok=True)
@@ -215,7 +220,7 @@ class Service:
         if saved:
             self._save_at = now + self._settings.save_every
             self._tell("committed", done.facts())
-        return (saved or not save) and not self._partitions.moved  # one may have come to be ours meanwhile
+        return saved or not save
 
     def _begin_commit(self, connection: Connection, *, save: bool) -> Commit:
         if save:  # until it is done no offset is committed without it: it may have been dropped half written
@@ -227,6 +232,7 @@ class Service:
             self._settings.flush_for,
             self._clock,
             self._telemetry,
+            at_once=self._settings.series_at_once,
             save=save,
         )
 
@@ -249,20 +255,23 @@ class Service:
                 self._start_over()
 
     def _last_commit(self, connection: Connection) -> bool:
-        """Commit before leaving, again where it failed at once."""
-        last_try = self._clock.monotonic() + self._settings.last_retry_within
+        """Commit before leaving, again where it failed at once; nothing is read meanwhile, and the group is kept."""
+        last_try: float | None = None
         if self._commit is not None and not self._commit.saves:
             self._drop_commit()
-        while not self._committed(connection, save=True):
-            if self._commit is not None:
-                continue
-            if self._link.connection is None or self._clock.monotonic() > last_try:
-                return False
-            try:
-                self._exchange(connection, connection.source.poll(self._settings.poll_for))
-            except BrokerError as error:
-                self._failed("poll", error)
-                return False
+        try:
+            connection.source.pause(list(self._partitions.held))
+            self._held_back = True
+            while not self._committed(connection, self._clock.monotonic() + self._settings.turn_for, save=True):
+                if self._commit is None:
+                    now = self._clock.monotonic()
+                    last_try = now + self._settings.last_retry_within if last_try is None else last_try
+                    if self._link.connection is None or now > last_try:
+                        return False
+                self._exchange(connection, connection.source.poll(0.1 if self._commit else self._settings.poll_for))
+        except BrokerError as error:
+            self._failed("poll", error)
+            return False
         return True
 
     def _tell(self, what: str, facts: Mapping[str, object]) -> bool:

@@ -23,7 +23,8 @@ class ServiceSettings:
     in_flight: int = 20_000  # messages under way above which nothing more is read
     dead_letter_limit: float = 1.0  # share of records that are no readings, above which, for long, the service ends
     dry_run: bool = False  # show alerts; send, save and commit nothing
+    turn_for: float = 1.0  # from one poll to the next: a commit takes what is left of it, and one slice at least
     score_for: float = 0.5  # of each turn: so many records are asked for as take so long
-    restore_for: float = 0.5  # of each turn, while states are on their way back
-    commit_for: float = 0.5  # of each turn, while a commit is under way
+    restore_for: float = 0.5  # of each turn, while states are on their way back, and no commit is under way
+    series_at_once: int = 2_000  # whose slots are taken or put back in one slice: some 50 ms
     resume: ResumeRules = field(default_factory=ResumeRules)

@@ -5,7 +5,7 @@ Such work is an iterator of nothing: asking it on does the next slice, and it is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from math import ceil
 from typing import Final, TypeVar
@@ -16,14 +16,13 @@ from pipeline.service.ports import Clock, Sink
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-SERIES = 2_000  # whose slots are taken or put back in one slice: some 50 ms
 WAIT_SECONDS: Final = 0.25  # for acknowledgements
 
 
-def sliced(items: Collection[Item], per_series: float = 1.0) -> Iterator[list[Item]]:
-    """The items in order, as many at a time as belong to a slice of series; of some items there are fewer."""
-    left, size = iter(items), max(1, int(SERIES * per_series))
-    while some := list(islice(left, size)):
+def sliced(items: Iterable[Item], at_once: int) -> Iterator[list[Item]]:
+    """The items in order, so many at a time."""
+    left = iter(items)
+    while some := list(islice(left, at_once)):
         yield some
 
 
@@ -41,12 +40,17 @@ def flushed(sink: Sink, seconds: float) -> Iterator[None]:
 
 
 def advanced(work: Generator[None, None, Result], clock: Clock, until: float) -> Result | None:
-    """Go on with it, one slice at least, until this time on the monotonic clock; what it returned when it is done."""
+    """Go on with it until this time on the monotonic clock, for one slice at least; what it returned when it is done.
+
+    RuntimeError where it was done or dropped before.
+    """
     try:
         next(work)
         while clock.monotonic() < until:
             next(work)
     except StopIteration as end:
+        if end.value is None:
+            raise RuntimeError("there is no more to be done") from end
         result: Result = end.value
         return result
     return None

@@ -146,7 +146,7 @@ class Telemetry:
     def _count_work(self) -> None:
         stages = Histogram(
             "plumbline_stage_duration_seconds",
-            "Time that a poll's records took in each stage.",
+            "Time that a turn of the loop took in each stage; a commit may take several turns.",
             ("stage",),
             buckets=STAGE_BUCKETS,
             registry=self._registry,

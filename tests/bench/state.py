@@ -31,14 +31,15 @@ from pipeline.connectors.state_folder import StateFolder
 from pipeline.detector.detector import Detector
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Readings
-from pipeline.service import slices
 from pipeline.service.changelog import Changelog
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.ports import Checkpoint, Checkpoints, Partition
+from pipeline.service.service_settings import ServiceSettings
 from pipeline.settings import StateSettings
 from tests.bench.throughput import about
 
 ROWS = 5_000  # readings observed together
+AT_ONCE = ServiceSettings().series_at_once
 TENTH = 10
 
 
@@ -131,7 +132,9 @@ def commit(checkpoints: Checkpoints, topic: str, monitor: Monitor, offset: int, 
     if since is not None:
         wanted = checkpoints.needed("fleet", partition, monitor.series_of(0, since))
     series = series if wanted is None else [name for name in series if name in wanted]
-    state = Checkpoint("fleet", offset, monitor.detector.digest, series, monitor.snapshot, whole=wanted is None)
+    state = Checkpoint(
+        "fleet", offset, monitor.detector.digest, series, monitor.snapshot, AT_ONCE, whole=wanted is None
+    )
     yield from checkpoints.commit({partition: offset}, {partition: state})
 
 
@@ -142,7 +145,7 @@ def restore(checkpoints: Checkpoints, topic: str, monitor: Monitor) -> Iterator[
         yield
     state = restoring.state()
     assert state is not None
-    yield from monitor.restoring(state.slots, slices.SERIES)
+    yield from monitor.restoring(state.slots, AT_ONCE)
 
 
 def drop(monitor: Monitor) -> Iterator[None]:

@@ -18,7 +18,6 @@ from pipeline.connectors.kafka_sink import KafkaSink
 from pipeline.connectors.kafka_source import KafkaSource
 from pipeline.connectors.kafka_transactions import TransactionalSink
 from pipeline.exceptions import AbandonedError, BrokerError, OwnershipLostError, StateError
-from pipeline.service import slices
 from pipeline.service.changelog import Changelog, forgotten
 from pipeline.service.ports import Checkpoint, Message, Partition, SavedState, TopicLog
 
@@ -91,7 +90,7 @@ def checkpoint(state, needed=None):
         return {name: state.slots[name] for name in series}
 
     series = sorted(state.slots if needed is None else needed)
-    return Checkpoint("pumps", state.offset, state.digest, series, take, state.log, needed is None)
+    return Checkpoint("pumps", state.offset, state.digest, series, take, 1, state.log, needed is None)
 
 
 def changed(member, offset, before, **slots):
@@ -172,8 +171,7 @@ def test_a_checkpoint_that_was_never_ended_is_not_seen_and_the_restore_waits_for
     assert waiting.state() == WHOLE
 
 
-def test_a_checkpoint_that_was_dropped_half_written_is_stored_by_no_later_commit(members, monkeypatch):
-    monkeypatch.setattr(slices, "SERIES", 1)
+def test_a_checkpoint_that_was_dropped_half_written_is_stored_by_no_later_commit(members):
     member, other = members().join(2), replace(WHOLE, offset=7)
     commit(member, [WHOLE])
     next(begin(member, changed(member, 9, WHOLE, a=b"a2", b=b"b2")))  # and then a partition moves
@@ -186,8 +184,7 @@ def test_a_checkpoint_that_was_dropped_half_written_is_stored_by_no_later_commit
     assert restored(member, 1) == other
 
 
-def test_a_checkpoint_that_was_dropped_half_written_is_made_good_by_one_of_the_same_partition(members, monkeypatch):
-    monkeypatch.setattr(slices, "SERIES", 1)
+def test_a_checkpoint_that_was_dropped_half_written_is_made_good_by_one_of_the_same_partition(members):
     member = members().join(2)
     commit(member, [WHOLE])
     many = {f"series-{number}": b"s" for number in range(500)}

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.connectors import state_folder
 from pipeline.connectors.state_folder import StateFolder, read_state, state_files
 from pipeline.exceptions import StateError
 from pipeline.service.ports import Partition, SavedState
@@ -94,17 +93,14 @@ def test_a_single_changed_byte_is_noticed(folder, tmp_path):
         folder.load("pumps", PARTITION)
 
 
-def test_a_save_that_is_dropped_in_the_middle_leaves_the_state_of_before_and_no_other_file(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(state_folder, "PIECE_BYTES", 50)
+def test_a_save_that_is_dropped_in_the_middle_leaves_the_state_of_before_and_no_other_file(folder, tmp_path):
     folder.save("pumps", PARTITION, STATE)
     before = sorted(path.name for path in tmp_path.rglob("*"))
     later = replace(STATE, offset=2000)
-    slices = len(list(folder.saving("pumps", PARTITION, later)))
+    slices = len(list(folder.saving("pumps", PARTITION, later, piece_bytes=50)))
     folder.save("pumps", PARTITION, STATE)
     for turns in range(1, slices):
-        under_way = folder.saving("pumps", PARTITION, later)
+        under_way = folder.saving("pumps", PARTITION, later, piece_bytes=50)
         for _ in range(turns):
             next(under_way)
         under_way.close()

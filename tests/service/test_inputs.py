@@ -125,11 +125,11 @@ def publish_avro(world, values, number, partition=0, start=0):
         world.publish("readings", partition, b"pump-%d" % partition, framed(number, body.getvalue()))
 
 
-def avro_bench(world, detector, server):
+def avro_bench(world, detector, server, **settings):
     clock = MemoryClock(world)
     registry = SchemaRegistry(Access(server.url), clock.monotonic)
     stream = Stream("pumps", "readings", decoder_of(AVRO, detector.names, registry), monitor_of(detector))
-    return Bench(world, detector, streams=[stream])
+    return Bench(world, detector, streams=[stream], **settings)
 
 
 def put_off(bench):
@@ -238,3 +238,31 @@ def test_a_number_that_the_registry_does_not_know_is_a_dead_letter_and_the_rest_
     assert dict(letter.headers)["plumbline-detail"] == b"the registry knows no schema 99"
     assert len(scores_in(world)) == 10
     assert put_off(bench) == 0
+
+
+def test_partitions_that_wait_do_so_for_as_long_beside_commits_in_slices(detector, server, caplog):
+    world = World()
+    number = server.register(SCHEMA)
+    publish_avro(world, calm_values(90), number, partition=0)
+    publish_avro(world, calm_values(7), number, partition=1)
+    bench = avro_bench(world, detector, server, commit_every=1.0, turn_for=0.0, series_at_once=1)
+    bench.begin(turns=2)
+    server.close()
+    publish_avro(world, calm_values(90)[7:], number + 1, partition=1, start=7)
+    caplog.set_level("INFO")
+    waiting, began = Partition("readings", 1), world.seconds
+    while world.seconds < began + 20:
+        bench.go_on(1)
+
+        assert bench.source.position[waiting] == 7
+    waits = [record.facts["for_seconds"] for record in caplog.records if record.message == "records wait"]
+
+    assert waits[:4] == [1, 2, 4, 8]
+    assert len(waits) <= 5
+    assert caplog.messages.count("committed") >= 3
+    assert bench.source.position[Partition("readings", 0)] == 90
+
+    server.register(SCHEMA, number=number + 1)
+    server.start()
+    bench.finish()
+    assert len(scores_in(world)) == 180

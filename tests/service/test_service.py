@@ -1,6 +1,5 @@
 import itertools
 import json
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +10,11 @@ from pipeline.exceptions import LogChangedError
 from pipeline.formats import times
 from pipeline.monitor.monitor import Monitor
 from pipeline.records import Outcome
-from pipeline.service import slices
 from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.link import Connection
 from pipeline.service.ports import Partition
 from pipeline.service.resumption import ResumeRules
+from tests.service.compared import assert_nothing_lost_and_repeats_agree, put_out, put_out_of
 from tests.service.memory import PowerCutError, World
 from tests.service.small import (
     BEGIN,
@@ -54,52 +53,6 @@ def world():
     for series, partition in ((0, 0), (1, 0), (2, 1)):
         publish(made, values_of(series), f"pump-{series}", partition=partition)
     return made
-
-
-def put_out(world):
-    """What was put out, by what it is about: every copy of it."""
-    seen = defaultdict(list)
-    for message in world.stored:
-        document = json.loads(message.value)
-        about = document.get("id"), document.get("event"), document["series"], document.get("timestamp")
-        seen[message.topic, *about].append(document)
-    return seen
-
-
-def put_out_of(world, detector):
-    """What a service that nothing happens to would have put out of the same logs."""
-    whole = World(logs=world.logs)
-    Bench(whole, detector).run()
-    return put_out(whole)
-
-
-def numbers_apart(document):
-    """A document in two parts: its numbers with a fraction, in order, and all the rest."""
-    numbers = []
-
-    def rest(value):
-        if isinstance(value, dict):
-            return {key: rest(inner) for key, inner in value.items() if key != "sentence"}  # which rounds numbers
-        if isinstance(value, list):
-            return [rest(inner) for inner in value]
-        if isinstance(value, float):
-            numbers.append(value)
-            return "a number"
-        return value
-
-    return rest(document), numbers
-
-
-def assert_nothing_lost_and_repeats_agree(seen, expected):
-    """All was put out, and each copy says the same: scores within 1e-5, for batches were cut otherwise."""
-    assert seen.keys() == expected.keys()
-    for about, copies in seen.items():
-        words, numbers = numbers_apart(expected[about][0])
-        for copy in copies:
-            found, theirs = numbers_apart(copy)
-
-            assert found == words
-            np.testing.assert_allclose(theirs, numbers, rtol=1e-5, atol=1e-5)
 
 
 def test_every_reading_is_scored_as_the_monitor_scores_it(world, detector):
@@ -435,78 +388,6 @@ def test_while_outputs_do_not_arrive_nothing_is_read_and_the_group_is_kept(world
     bench.go_on(2)
 
     assert bench.source.position != read
-
-
-@pytest.fixture
-def finely_sliced(monkeypatch):
-    monkeypatch.setattr(slices, "SERIES", 1)
-
-
-def committing(world, detector):
-    """A service in the middle of its first commit, of which each turn does one slice."""
-    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
-    bench.begin(1)
-    while not bench.source.paused or not bench.source.position:
-        bench.go_on(1)
-    return bench
-
-
-@pytest.mark.usefixtures("finely_sliced")
-def test_a_commit_goes_on_in_slices_between_polls_and_nothing_is_read_meanwhile(world, detector):
-    bench = committing(world, detector)
-    read, polls = dict(bench.source.position), world.steps.count("poll")
-    while not world.committed:
-        bench.go_on(1)
-
-    assert world.steps.count("poll") - polls >= 4  # of three series, and a file for each of two partitions
-    assert bench.source.position == read == world.committed
-    assert {partition: state.offset for (_, partition), state in world.states.items()} == read
-
-    assert bench.finish()
-    assert_nothing_lost_and_repeats_agree(put_out(world), put_out_of(world, detector))
-    assert all(len(copies) == 1 for copies in put_out(world).values())
-
-
-@pytest.mark.usefixtures("finely_sliced")
-@pytest.mark.parametrize("turns", range(1, 12, 2))
-def test_a_stop_in_the_middle_of_a_commit_ends_it(world, detector, turns):
-    bench = Bench(world, detector, commit_every=3.0, commit_for=0.0)
-    bench.begin(6 + turns)
-
-    assert bench.service.stop()
-    assert world.committed == bench.source.position
-    assert {partition: state.offset for (_, partition), state in world.states.items()} == world.committed
-
-
-@pytest.mark.usefixtures("finely_sliced")
-def test_a_partition_that_goes_in_the_middle_of_a_commit_is_not_in_it(world, detector):
-    bench = committing(world, detector)
-    bench.source.take_away(ONE)
-    while not world.committed:
-        bench.go_on(1)
-
-    assert set(world.committed) == {TWO}
-    assert {partition for _, partition in world.states} == {TWO}
-
-
-@pytest.mark.usefixtures("finely_sliced")
-def test_a_state_comes_back_in_slices_and_one_that_is_damaged_in_the_last_of_them_not_at_all(world, detector):
-    Bench(world, detector).run()
-    saved = world.states["pumps", ONE]
-    world.states["pumps", ONE] = replace(saved, slots={**saved.slots, "pump-1": saved.slots["pump-1"][:-1]})
-    bench = Bench(world, detector, restore_for=0.0)
-    bench.begin(1)
-    monitor, turns = bench.streams[0].monitor, 1
-    while ONE not in bench.source.position:
-        assert monitor.series_of(0) == []
-        bench.go_on(1)
-        turns += 1
-
-    assert turns == 2
-    assert monitor.series_of(0) == []
-    assert bench.registry.get_sample_value("plumbline_restores_total", {"reason": "corrupt"}) == 1
-    bench.finish()
-    assert_nothing_lost_and_repeats_agree(put_out(world), put_out_of(world, detector))
 
 
 def test_an_outage_keeps_polling_then_starts_over_and_goes_on_where_it_was(world, detector):

@@ -11,9 +11,9 @@ import pytest
 from pipeline.exceptions import AbandonedError, BrokerError
 from pipeline.monitor.assembly import Assembly
 from pipeline.monitor.silence import Silence
-from pipeline.service import commit as commits
 from pipeline.service import service
 from pipeline.service.changelog import Changelog
+from pipeline.service.commit import Commit
 from pipeline.service.partitions import Partitions
 from pipeline.service.stream import Held
 from pipeline.service.waiting import Waiting
@@ -120,13 +120,13 @@ def records_kept_after_a_rebalance(patch: pytest.MonkeyPatch) -> None:
 
 def state_one_record_ahead(patch: pytest.MonkeyPatch) -> None:
     """The state is said to stand one record further than it does."""
-    state_of = commits.state_of
+    state_of = Commit._state
 
-    def ahead(*arguments, **options):
-        state = state_of(*arguments, **options)
+    def ahead(self, partition, one):
+        state = state_of(self, partition, one)
         return replace(state, offset=state.offset + 1)
 
-    patch.setattr(commits, "state_of", ahead)
+    patch.setattr(Commit, "_state", ahead)
 
 
 def offsets_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
@@ -149,14 +149,14 @@ def offsets_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
 
 def changed_slots_left_out(patch: pytest.MonkeyPatch) -> None:
     """A checkpoint holds only the slots that changed with the very last record."""
-    state_of = commits.state_of
+    state_of = Commit._state
 
-    def few(partition, one, checkpoints):
-        state = state_of(partition, one, checkpoints)
+    def few(self, partition, one):
+        state = state_of(self, partition, one)
         last = one.stream.monitor.series_of(partition.number, one.next - 1)
         return state if state.whole else replace(state, series=[name for name in state.series if name in last])
 
-    patch.setattr(commits, "state_of", few)
+    patch.setattr(Commit, "_state", few)
 
 
 def offsets_committed_while_catching_up(patch: pytest.MonkeyPatch) -> None:

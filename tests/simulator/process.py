@@ -167,8 +167,9 @@ class Process:
             save_every=3.0 if exactly else 0.0,
             poll_for=0.3,
             flush_for=1.0,
-            commit_for=self.slice_for,
+            turn_for=self.slice_for,
             restore_for=self.slice_for,
+            series_at_once=1,  # a state of four series has slices too
             resume=self.resume,
         )
 

@@ -8,7 +8,6 @@ import sys
 import time
 from typing import get_args
 
-from pipeline.service import slices
 from tests.service.small import small_detector
 from tests.simulator.process import Keeping
 from tests.simulator.schedule import Schedule
@@ -22,7 +21,6 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="tell what happened")
     options = parser.parse_args()
     logging.getLogger("plumbline").setLevel(logging.INFO if options.trace else logging.CRITICAL)
-    slices.SERIES = 1
     detector, broken, began = small_detector(), 0, time.perf_counter()
     for keeping in options.keeping:
         for seed in range(*options.seeds):

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from pipeline.service import slices
 from tests.service.small import small_detector
 from tests.simulator.mutants import MUTANTS, catch_up_aloud, read_on_behind_what_waits, read_on_over_a_gap
 from tests.simulator.retention import Shrinking, restores
@@ -21,12 +20,6 @@ SHRINKING_SEEDS, LONG_SHRINKING_SEEDS = 15, 300  # each takes three times as lon
 @pytest.fixture(scope="module")
 def detector():
     return small_detector()
-
-
-@pytest.fixture(autouse=True)
-def finely_sliced(monkeypatch):
-    """A state of four series has slices too."""
-    monkeypatch.setattr(slices, "SERIES", 1)
 
 
 @pytest.fixture(autouse=True)
