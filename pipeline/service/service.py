@@ -174,7 +174,7 @@ class Service:
             self._scoring.assigned()
         if any(self._partitions.held[partition].at_end for partition in ready):
             self._commit_at = self._clock.monotonic()  # what comes from now on is to be lost by no restart
-        if not self._held_back:
+        if ready and not self._held_back:
             connection.source.resume(ready)
 
     def _hold_back(self) -> None:

@@ -1,4 +1,4 @@
-"""What services on worlds in memory put out, held against each other."""
+"""A world of three series, and what services put out of one, held against each other."""
 
 import json
 from collections import defaultdict
@@ -6,7 +6,22 @@ from collections import defaultdict
 import numpy as np
 
 from tests.service.memory import World
-from tests.service.small import Bench
+from tests.service.small import Bench, calm_values, publish, with_faults
+
+ROWS = 90
+
+
+def values_of(series):
+    """The rows of one of the series, with a fault that begins in mid-stream."""
+    return with_faults(calm_values(ROWS, seed=series), [50 + 5 * series])
+
+
+def world_of_three():
+    """Three series on two partitions."""
+    made = World()
+    for series, partition in ((0, 0), (1, 0), (2, 1)):
+        publish(made, values_of(series), f"pump-{series}", partition=partition)
+    return made
 
 
 def put_out(world):

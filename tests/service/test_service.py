@@ -14,7 +14,14 @@ from pipeline.service.checkpoints import StoreCheckpoints
 from pipeline.service.link import Connection
 from pipeline.service.ports import Partition
 from pipeline.service.resumption import ResumeRules
-from tests.service.compared import assert_nothing_lost_and_repeats_agree, put_out, put_out_of
+from tests.service.compared import (
+    ROWS,
+    assert_nothing_lost_and_repeats_agree,
+    put_out,
+    put_out_of,
+    values_of,
+    world_of_three,
+)
 from tests.service.memory import PowerCutError, World
 from tests.service.small import (
     BEGIN,
@@ -34,7 +41,6 @@ from tests.service.small import (
 )
 
 ONE, TWO = Partition("readings", 0), Partition("readings", 1)
-ROWS = 90
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +48,9 @@ def detector():
     return small_detector()
 
 
-def values_of(series):
-    return with_faults(calm_values(ROWS, seed=series), [50 + 5 * series])
-
-
 @pytest.fixture
 def world():
-    """Three series on two partitions, each with a fault that begins in mid-stream."""
-    made = World()
-    for series, partition in ((0, 0), (1, 0), (2, 1)):
-        publish(made, values_of(series), f"pump-{series}", partition=partition)
-    return made
+    return world_of_three()
 
 
 def test_every_reading_is_scored_as_the_monitor_scores_it(world, detector):

@@ -6,7 +6,14 @@ import pytest
 
 from pipeline.service.ports import Partition
 from pipeline.service.resumption import ResumeRules
-from tests.service.compared import assert_nothing_lost_and_repeats_agree, put_out, put_out_of
+from tests.service.compared import (
+    ROWS,
+    assert_nothing_lost_and_repeats_agree,
+    put_out,
+    put_out_of,
+    values_of,
+    world_of_three,
+)
 from tests.service.memory import MemoryStore, World
 from tests.service.small import (
     Bench,
@@ -15,11 +22,9 @@ from tests.service.small import (
     scores_in,
     small_detector,
     stream_of,
-    with_faults,
 )
 
 ONE, TWO = Partition("readings", 0), Partition("readings", 1)
-ROWS = 90
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +34,7 @@ def detector():
 
 @pytest.fixture
 def world():
-    """Three series on two partitions, each with a fault that begins in mid-stream."""
-    made = World()
-    for series, partition in ((0, 0), (1, 0), (2, 1)):
-        publish(made, values_of(series), f"pump-{series}", partition=partition)
-    return made
-
-
-def values_of(series):
-    return with_faults(calm_values(ROWS, seed=series), [50 + 5 * series])
+    return world_of_three()
 
 
 def sliced(world, detector, **settings):
